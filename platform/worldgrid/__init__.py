@@ -1,0 +1,1 @@
+"""worldgrid: distributed experiments with JEPA world models on Ray and MLflow."""

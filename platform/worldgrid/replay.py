@@ -1,0 +1,56 @@
+"""Episodes as short videos: recorded states rendered again beside the goal. Nothing is planned again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from worldgrid.envs import EnvSpec, Frames
+from worldgrid.results import Recording
+
+SIDE = 256
+"""Fewest pixels on a side of each picture."""
+RATE = 10
+"""Simulator steps shown per second."""
+_GAP = 8
+
+
+def pick(recordings: Sequence[Recording]) -> dict[str, Recording]:
+    """The first success and the first failure, as far as there are any."""
+    chosen: dict[str, Recording] = {}
+    for recording in recordings:
+        chosen.setdefault("success" if recording.success else "failure", recording)
+    return dict(sorted(chosen.items(), reverse=True))
+
+
+def video(env: EnvSpec, recording: Recording) -> bytes:
+    """An MP4 (H.264) of S + 1 frames: what happened on the left, the goal on the right."""
+    frames = enlarge(env.render(recording.states))
+    goal = enlarge(env.render(recording.goal[None]))
+    gap = np.full((len(frames), frames.shape[1], _GAP, 3), 128, np.uint8)
+    return encode(np.concatenate([frames, gap, np.broadcast_to(goal, frames.shape)], axis=2))
+
+
+def enlarge(frames: Frames) -> Frames:
+    """Every pixel as a square, so that sides have at least `SIDE` pixels and an even number of them."""
+    times = -(-SIDE // frames.shape[1])
+    times += times * frames.shape[1] % 2
+    return frames.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def encode(pictures: NDArray[np.uint8]) -> bytes:
+    """`[T, height, width, 3]` RGB with even sides -> an MP4 that browsers play, the same bytes every time."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=RATE, options={"crf": "18"})
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()

@@ -1,0 +1,51 @@
+"""Everything a training needs to go on as if it had never stopped: weights, the optimiser's moments, how far it is.
+
+Draws and learning rates are functions of the step, so they need no saving. Safetensors, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from worldgrid.store import write_whole
+
+RESUME = "resume.safetensors"
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A module's weights and buffers on the CPU, ready for safetensors."""
+    return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+
+
+def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, done: int) -> None:
+    """Leave the state after `done` units (steps or epochs) of a training."""
+    moments = {
+        f"moments.{index}.{name}": value.detach().cpu().contiguous()
+        for index, values in optimiser.state_dict()["state"].items()
+        for name, value in values.items()
+    }
+    weights = {f"weights.{name}": value for name, value in weights_of(module).items()}
+    write_whole(path, save(weights | moments, metadata={"done": str(done)}))
+
+
+def load_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Load what `save_state` left, if anything; says how many units are done."""
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        done = int(file.metadata()["done"])
+    weights = {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
+    module.load_state_dict(weights)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in state.items():
+        if name.startswith("moments."):
+            _, index, moment = name.split(".")
+            moments.setdefault(int(index), {})[moment] = value
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return done

@@ -1,0 +1,135 @@
+"""Sweep: all trials of a grid on the cluster. Ray Tune gives each trial a light driver that asks memo for its steps."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worldgrid import results
+from worldgrid.drive import drive_trial
+from worldgrid.grid import Grid, Trial
+from worldgrid.memo import Memo, Progress
+from worldgrid.pool import Pool
+from worldgrid.spec import JSON
+from worldgrid.store import Store, write_whole
+from worldgrid.tracking import Tracker
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class Snapshot:
+    """The state of a running grid."""
+
+    steps: dict[str, Progress] = field(default_factory=dict)
+    tallies: dict[str, JSON] = field(default_factory=dict)
+    workers: tuple[int, int] = (0, 0)
+
+
+Watch = Callable[[Snapshot], None]
+
+
+def grid_path(store: Store, name: str) -> Any:
+    """Where a grid's record lies."""
+    return store.root / "grids" / f"{name}.json"
+
+
+def write_record(store: Store, grid: Grid) -> None:
+    """Leave in the store all that reports and tracking need to know of the grid."""
+    path = grid_path(store, grid.name)
+    created = json.loads(path.read_text(encoding="utf-8"))["created"] if path.exists() else time.time()
+    write_whole(path, json.dumps(grid.record() | {"created": created}, indent=1).encode())
+
+
+def open_trials(grid: Grid, store: Store) -> list[Trial]:
+    """Trials with an evaluation that is not in the store."""
+    return [trial for trial in grid.trials if any(not store.done(one.step.key) for one in trial.evaluations)]
+
+
+def run(grid: Grid, trials: Sequence[Trial], store: Store, uri: str, watch: Watch) -> Snapshot:
+    """Run the trials to their end and return the last state; failed steps are in it, not raised."""
+    import ray
+
+    results.write_failures(store, grid.name, {})
+    start_ray()
+    try:
+        pool = ray.remote(Pool).options(num_cpus=0).remote(store, grid.scale.evaluate)
+        memo = ray.remote(Memo).options(num_cpus=0, max_concurrency=100_000).remote(store, grid.scale, pool)
+        tracker = ray.remote(Tracker).options(num_cpus=0).remote(store, grid.name, uri)
+        return _follow(grid, trials, store, (memo, pool, tracker), watch)
+    finally:
+        ray.shutdown()
+
+
+def start_ray() -> None:
+    """Join the cluster that `RAY_ADDRESS` names, or start one on this machine."""
+    import ray
+
+    address = os.environ.get("RAY_ADDRESS")
+    shared: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "namespace": "worldgrid"}
+    if address:
+        ray.init(address=address, **shared)
+    else:
+        os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")  # else it warns of our light actors
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine's nodes back
+        ray.init(address="local", include_dashboard=False, **shared)
+
+
+def _follow(grid: Grid, trials: Sequence[Trial], store: Store, actors: tuple[Any, Any, Any], watch: Watch) -> Snapshot:
+    """Let Tune drive the trials in a thread, and watch from here until it ends.
+
+    A tracking server that is away stops nothing: the next sync catches up, and so does the one after the run.
+    """
+    import ray
+
+    memo, pool, tracker = actors
+    ended: list[BaseException] = []
+
+    def drive() -> None:
+        try:
+            _tune(grid, trials, store, memo)
+        except BaseException as error:  # handed to the thread that watches
+            ended.append(error)
+
+    thread = threading.Thread(target=drive, name="tune", daemon=True)
+    thread.start()
+    syncing = tracker.sync.remote()
+    while True:
+        running = thread.is_alive()
+        steps, tallies, workers = ray.get([memo.progress.remote(), pool.tallies.remote(), pool.workers.remote()])
+        snapshot = Snapshot(steps, tallies, workers)
+        watch(snapshot)
+        if not running:
+            break
+        if ray.wait([syncing], timeout=0)[0]:
+            syncing = tracker.sync.remote()
+        thread.join(POLL_SECONDS)
+    if ended:
+        raise ended[0]
+    results.write_failures(store, grid.name, _failures(trials, snapshot))
+    return snapshot
+
+
+def _failures(trials: Sequence[Trial], snapshot: Snapshot) -> dict[str, str]:
+    """Trial key -> why it has no result."""
+    errors = {key: step.error for key, step in snapshot.steps.items() if step.state == "failed"}
+    return {trial.key: errors[one.step.key] for trial in trials for one in trial.evaluations if one.step.key in errors}
+
+
+def _tune(grid: Grid, trials: Sequence[Trial], store: Store, memo: Any) -> None:
+    from ray import tune
+
+    by_key = {trial.key: [one.step for one in trial.evaluations] for trial in trials}
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(drive_trial, memo=memo, steps=by_key), {"CPU": 0.01}),
+        param_space={"trial": tune.grid_search(list(by_key))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=grid.scale.trials, reuse_actors=True),
+        run_config=tune.RunConfig(name=grid.name, storage_path=str(store.root / "tune"), verbose=0),
+    )
+    tuner.fit()

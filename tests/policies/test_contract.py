@@ -1,0 +1,45 @@
+"""Every policy in the table keeps the contract of the front door, in every environment of theirs."""
+
+import numpy as np
+import pytest
+
+from worldgrid.envs import ENVS, EnvSpec, Floats
+from worldgrid.policies import POLICIES, PolicySpec
+
+SEEDS = [3, 1, 4]
+
+
+@pytest.fixture(params=sorted(POLICIES.members))
+def spec(request: pytest.FixtureRequest) -> PolicySpec:
+    return POLICIES.parse({"kind": request.param})
+
+
+@pytest.fixture(params=sorted(ENVS.members))
+def env(request: pytest.FixtureRequest) -> EnvSpec:
+    return ENVS.parse({"kind": request.param})
+
+
+def actions(spec: PolicySpec, env: EnvSpec, seeds: list[int], steps: int = 20) -> Floats:
+    """`[steps, B, a]` at the states of a batch that does not move."""
+    policy = spec.start(env, seeds)
+    states = env.explore(seeds).state()
+    return np.stack([policy.act(states, time) for time in range(steps)])
+
+
+def test_actions_have_the_environments_shape(spec: PolicySpec, env: EnvSpec) -> None:
+    drawn = actions(spec, env, SEEDS)
+    assert drawn.shape == (20, 3, env.action_dim)
+    assert drawn.dtype == np.float64
+    assert np.isfinite(drawn).all()
+
+
+def test_an_episodes_actions_belong_to_its_seed_alone_and_in_a_batch(spec: PolicySpec, env: EnvSpec) -> None:
+    batch = actions(spec, env, SEEDS)
+    for place, seed in enumerate(SEEDS):
+        assert np.array_equal(actions(spec, env, [seed])[:, 0], batch[:, place])
+    assert not np.array_equal(batch[:, 0], batch[:, 1])
+
+
+def test_actions_differ_from_step_to_step(spec: PolicySpec, env: EnvSpec) -> None:
+    drawn = actions(spec, env, SEEDS)
+    assert (np.abs(np.diff(drawn, axis=0)).sum(axis=2) > 0).all()

@@ -1,0 +1,13 @@
+"""Keys that are pinned: a change here says that a stage computes something else, and old folders no longer count."""
+
+from pathlib import Path
+
+from worldgrid.grid import read_grid
+
+EXPERIMENTS = Path(__file__).parents[1] / "experiments"
+
+
+def test_the_steps_of_the_quickstarts_first_trial_are_pinned() -> None:
+    trial = read_grid(EXPERIMENTS / "quickstart.yaml").trials[0]
+    keys = [step.key for step in trial.evaluations[-1].step.walk()]
+    assert keys == []

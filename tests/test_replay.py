@@ -1,0 +1,63 @@
+"""Episodes as videos."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+from worldgrid.envs import ENVS, EnvSpec
+from worldgrid.replay import RATE, enlarge, pick, video
+from worldgrid.results import Recording
+
+
+@pytest.fixture(scope="module")
+def env() -> EnvSpec:
+    return ENVS.parse({"kind": "point", "size": 48})
+
+
+def recording(episode: int, success: bool, steps: int = 6) -> Recording:
+    states = np.linspace([0.2, 0.2], [0.8, 0.5], steps + 1)
+    return Recording(episode, success, states, goal=np.array([0.8, 0.5]))
+
+
+def frames(film: bytes) -> list[np.ndarray]:
+    with av.open(io.BytesIO(film)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_video_has_a_frame_for_every_state(env: EnvSpec) -> None:
+    film = video(env, recording(0, True, steps=6))
+    assert len(frames(film)) == 7
+    with av.open(io.BytesIO(film)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert float(stream.average_rate or 0) == RATE
+
+
+def test_the_last_frame_of_a_success_looks_like_the_goal_beside_it(env: EnvSpec) -> None:
+    first, *_, last = frames(video(env, recording(0, True)))
+    side = enlarge(env.render(np.array([[0.8, 0.5]]))).shape[1]
+    apart = [np.abs(frame[:, :side].astype(int) - frame[:, -side:]).mean() for frame in (first, last)]
+    assert apart[1] < 0.5 < apart[0]
+
+
+def test_the_same_episode_gives_the_same_bytes(env: EnvSpec) -> None:
+    assert video(env, recording(0, True)) == video(env, recording(0, True))
+
+
+@pytest.mark.parametrize("size", [8, 48, 63, 64, 65, 224, 256, 300])
+def test_pictures_are_enlarged_to_even_sides_of_at_least_256_pixels(size: int) -> None:
+    large = enlarge(np.zeros((1, size, size, 3), np.uint8))
+    assert large.shape[1] == large.shape[2] >= 256
+    assert large.shape[1] % 2 == 0
+    assert large.shape[1] % size == 0
+
+
+def test_the_first_success_and_the_first_failure_are_picked() -> None:
+    picked = pick([recording(0, False), recording(1, True), recording(2, False), recording(3, True)])
+    assert {what: one.episode for what, one in picked.items()} == {"success": 1, "failure": 0}
+
+
+def test_where_nothing_failed_there_is_no_failure_to_show() -> None:
+    assert list(pick([recording(0, True)])) == ["success"]

@@ -1,0 +1,144 @@
+"""The report: one page that needs nothing but itself."""
+
+import base64
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import av
+import pytest
+
+from worldgrid.report import write
+from worldgrid.results import write_failures
+
+from .synthetic import BATCH, EPISODES, NAME, STEPS, MadeUp, make
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "use", "path"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order, and keeps what refers to something."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.references: list[str] = []
+        self.videos: list[bytes] = []
+        self.ids: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.refer(tag, dict(attrs))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.refer(tag, dict(attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def refer(self, tag: str, attributes: dict[str, str | None]) -> None:
+        self.references += [
+            attributes[name] or "" for name in ("src", "href", "xlink:href", "data") if name in attributes
+        ]
+        self.ids += [attributes["id"] or ""] if "id" in attributes else []
+        if tag == "video":
+            self.videos.append(base64.b64decode((attributes["src"] or "").partition("base64,")[2]))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    made = make(tmp_path_factory.mktemp("store"))
+    made.finish_all()
+    return made
+
+
+@pytest.fixture(scope="module")
+def page(made: MadeUp) -> str:
+    return write(made.store, NAME).read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_refers_to_nothing_outside(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.open == []
+    assert all(reference.startswith(("#", "data:")) for reference in parsed.references)
+    assert not re.search(r"https?://|url\((?!#)|@import", page)
+
+
+def test_names_in_the_page_stand_once_and_what_is_referred_to_is_there(page: str) -> None:
+    parsed = Page(page)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    inside = {reference[1:] for reference in parsed.references if reference.startswith("#")}
+    assert inside | set(re.findall(r"url\(#([^)]*)\)", page)) <= set(parsed.ids)
+
+
+def test_every_trial_and_every_step_stands_in_the_page(page: str, made: MadeUp) -> None:
+    for trial in made.trials:
+        for name in (trial["key"], trial["steps"]["train"], trial["evaluations"][0]["key"]):
+            assert name in page
+
+
+def test_the_page_says_the_question_and_the_answer(page: str) -> None:
+    assert "Which planner reaches more goals?" in page
+    assert "planner: cem beats gd by" in page
+    assert "<strong>cem is better than gd" in page
+    assert "adaln and feature: no difference at this n" in page
+
+
+def test_what_a_user_wrote_is_shown_as_text(page: str) -> None:
+    assert "&lt;b&gt;not bold&lt;/b&gt;" in page
+    assert "<b>not bold</b>" not in page
+
+
+def test_two_videos_play_every_state_of_a_success_and_a_failure(page: str) -> None:
+    films = Page(page).videos
+    assert len(films) == 2
+    for film in films:
+        with av.open(io.BytesIO(film)) as container:
+            assert sum(1 for _ in container.decode(video=0)) == STEPS + 1
+
+
+def test_the_page_tells_how_to_run_it_again_and_where_it_ran(page: str) -> None:
+    assert f"worldgrid run {NAME}.yaml train.lr=5e-4" in page
+    assert "packages.torch" in page
+
+
+def test_the_same_store_gives_the_same_page(page: str, made: MadeUp) -> None:
+    assert write(made.store, NAME).read_text(encoding="utf-8") == page
+
+
+def test_the_csv_has_every_trial_with_its_interval(page: str, made: MadeUp) -> None:
+    path = made.store.root / "reports" / NAME / "trials.csv"
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    assert [row["trial"] for row in rows] == [trial["key"] for trial in made.trials]
+    for row in rows:
+        assert float(row["success_rate_low"]) < float(row["success_rate"]) < float(row["success_rate_high"])
+        assert row["verdict"] == ("worse" if row["planner"] == "gd" else row["verdict"])
+
+
+def test_a_half_finished_grid_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made.ask()
+    done, playing, failed, *_ = made.trials
+    made.finish(done)
+    made.learn(playing["steps"]["train"], 0, 5)
+    made.play(playing, 0, BATCH)
+    write_failures(made.store, NAME, {failed["key"]: "the <disk> is full"})
+    page = write(made.store, NAME).read_text(encoding="utf-8")
+    assert Page(page).open == []
+    assert "1 of 8 trials finished" in page
+    assert f"planning, {BATCH} of {EPISODES} episodes" in page
+    assert "the &lt;disk&gt; is full" in page
+
+
+def test_a_grid_that_has_not_begun_has_a_report_too(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made.ask(baseline={})
+    page = write(made.store, NAME).read_text(encoding="utf-8")
+    assert Page(page).open == []
+    assert "No trial has finished yet." in page
