@@ -13,8 +13,9 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from worldgrid.cli import app
-from worldgrid.exchange import put, read, take
+from worldgrid.exchange import check_imports, put, read, take
 from worldgrid.experiment import Experiment
+from worldgrid.grid import make_grid
 from worldgrid.hub import write_folder
 from worldgrid.ledger import chunk_path, chunks
 from worldgrid.predictors import PREDICTORS, Latent, Predictor, Shapes
@@ -207,7 +208,17 @@ def test_a_predictor_trained_here_plans_the_same_after_a_journey(tmp_path: Path)
     assert rows(there, evaluation[0].step) == rows(store, trained_here)
 
 
-def test_an_import_that_is_not_in_the_store_is_refused(tmp_path: Path) -> None:
+def test_a_grid_with_an_import_that_is_not_in_the_store_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    store, trained = Store(tmp_path / "store"), read(official_file(tmp_path), like="adaln", overrides=TINY)
+    base = json.dumps(EXACT | {"predictor": trained.section()})
+    grid = make_grid(f"# Does it plan?\nbase: {base}\n", "grid", "grid.yaml")
+    with pytest.raises(ConfigError, match=r"is not in store .*; `worldgrid import` puts it there"):
+        check_imports(grid, store)
+    put(trained, store)
+    check_imports(grid, store)
+
+
+def test_a_training_that_only_an_import_could_finish_is_refused(tmp_path: Path) -> None:
     section = {"kind": "imported", "name": "checkpoint-0123456789ab", "context": 1, "proprio": False, "epoch": 3}
     step = Experiment.parse(EXACT | {"predictor": section}).training()
     with pytest.raises(ConfigError, match="is not in this store; `worldgrid import` puts it there"):
@@ -320,7 +331,7 @@ def exported(tmp_path: Path) -> Path:
         ({"surprise": 1}, "has no 'surprise'"),
         ({"predictor": {"kind": "os:system"}}, "unknown predictor 'os:system'"),
         (
-            {"predictor": {"kind": "transformer", "context": 3, "width": 24, "heads": 2}},
+            {"predictor": {"kind": "transformer", "width": 24, "heads": 2, "proprio": "none"}},
             "not the weights of its config",
         ),
     ],

@@ -19,7 +19,8 @@ FAMILIES = {"encoders", "envs", "planners", "policies", "predictors"}
 
 FLOORS = {
     0: {"host", "noise", "scale", "spec", "tensors"},
-    1: {"gauges", "latents", "ledger", "objectives", "optimisation", "step", "store", "trajectories"} | FAMILIES,
+    1: {"curve", "gauges", "latents", "ledger", "objectives", "optimisation", "resume", "step", "store", "trajectories"}
+    | FAMILIES,
     2: {"learning", "published", "representation", "trained", "world_model"},
     3: {"mpc"},
     4: {"stages"},
@@ -33,7 +34,9 @@ SAME_FLOOR = {
     "host": {"spec"},
     "scale": {"spec"},
     "tensors": {"spec"},
+    "curve": {"store"},
     "latents": {"store"},
+    "resume": {"store"},
     "ledger": {"step", "store"},
     "store": {"step"},
     "trajectories": {"store"},

@@ -69,12 +69,14 @@ def run(file: File, overrides: Overrides = None, store: StoreAt = "store") -> No
     """Run a grid; what is in the store already is not run again."""
     from worldgrid import sweep
     from worldgrid.console import Board, print_results
+    from worldgrid.exchange import check_imports
     from worldgrid.grid import read_grid
     from worldgrid.report import write
     from worldgrid.store import Store
     from worldgrid.tracking import Tracker, tracking_uri
 
     grid, there = read_grid(file, overrides or ()), Store(store)
+    check_imports(grid, there)
     there.prepare()
     sweep.write_record(there, grid)
     uri, trials, ran = tracking_uri(there), sweep.open_trials(grid, there), None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -84,7 +85,7 @@ class Board:
     def _tell_steps(self, snapshot: Snapshot) -> None:
         for key, step in snapshot.steps.items():
             if step.state == "done" and key not in self._finished and step.stage != "evaluate":
-                self._console.print(f"{self._clock()} {key} done in {step.seconds:.0f} s")
+                self._say(f"{key} done in {step.seconds:.0f} s")
             if step.state in ("done", "cached"):
                 self._finished.add(key)
 
@@ -93,13 +94,16 @@ class Board:
             keys = [one.step.key for one in trial.evaluations]
             failed = [snapshot.steps[key].error for key in keys if key in snapshot.steps and snapshot.steps[key].error]
             if failed:
-                self._console.print(Text(f"{self._clock()} failed: {trial.name}: {failed[0]}", style="red"))
+                self._say(f"failed: {trial.name}: {failed[0]}", "red")
             elif all(key in self._finished for key in keys):
                 tallies = [snapshot.tallies[key] for key in keys if key in snapshot.tallies]
-                self._console.print(f"{self._clock()} {trial.name}: {_rate(tallies)}")
+                self._say(f"{trial.name}: {_rate(tallies)}")
             else:
                 continue
             self._open.remove(trial)
+
+    def _say(self, line: str, style: str = "") -> None:
+        self._console.print(Text(f"{self._clock()} {line}", style=style), soft_wrap=True)
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
@@ -149,24 +153,26 @@ def print_results(grid: Grid, store: Store, page: Path, ran: Snapshot | None, co
     """The final table, what was run and what was known already, failures, and where to look next."""
     console = console or Console()
     there = results.read_grid(store, grid.name)
-    table = Table(*grid.axes, "success", "95 % interval", "against baseline", "p", title=grid.name)
+    names = [axis.rpartition(".")[2] for axis in grid.axes]
+    table = Table(*names, "success [95 %]", "against baseline", title=grid.name, box=SIMPLE_HEAD)
     for row in make_rows(there):
         table.add_row(*(row.trial.labels[axis] for axis in grid.axes), *_result(row))
     console.print(table)
-    console.print(_account(grid, ran))
+    console.print(_account(grid, ran), soft_wrap=True)
     for error in dict.fromkeys(step.error for step in (ran.steps.values() if ran else ()) if step.error):
-        console.print(Text(f"failed: {error}", style="red"))
+        console.print(Text(f"failed: {error}", style="red"), soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)
     console.print("curves, episodes and videos in the MLflow UI: worldgrid ui" + _store_option(store))
 
 
-def _result(row: Row) -> tuple[str, str, str, str]:
+def _result(row: Row) -> tuple[Text, Text]:
+    """Success with its Wilson interval, and the paired difference to the baseline; no markup in either."""
     if row.rate is None:
-        return row.trial.state, "", "", ""
-    interval = f"[{row.interval.low:.3f}, {row.interval.high:.3f}]"
+        return Text(row.trial.state), Text()
+    rate = Text(f"{row.rate:.3f} [{row.interval.low:.3f}, {row.interval.high:.3f}]")
     if row.against is None:
-        return f"{row.rate:.3f}", interval, "", ""
-    return f"{row.rate:.3f}", interval, f"{row.against.paired.difference:+.3f}", probability(row.against.p)
+        return rate, Text()
+    return rate, Text(f"{row.against.paired.difference:+.3f} ({probability(row.against.p)})")
 
 
 def _account(grid: Grid, ran: Snapshot | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from worldgrid.grid import Grid
 from worldgrid.host import fingerprint
 from worldgrid.hub import read_folder
 from worldgrid.predictors import PREDICTORS, translate
@@ -39,6 +40,17 @@ def put(trained: Trained, store: Store) -> Step:
         parameters = sum(tensor.numel() for tensor in trained.weights.values())
         store.commit(step, {"parameters": parameters}, time.monotonic() - began, fingerprint())
     return step
+
+
+def check_imports(grid: Grid, store: Store) -> None:
+    """Raises ConfigError before anything runs where a grid names an import that is not in the store."""
+    for trial in grid.trials:
+        predictor = trial.experiment.predictor
+        if predictor.imported is not None and store.done(trial.training.key) is None:
+            raise ConfigError(
+                f"predictor: given {json.dumps(predictor.recipe())}, which is not in store {store.root}; "
+                "`worldgrid import` puts it there and prints the section that fits"
+            )
 
 
 def take(store: Store, key: str, epoch: int | None = None) -> Trained:

@@ -74,7 +74,7 @@ class Experiment:
         for name in ("env", "encoder"):
             if name not in settings:
                 raise ConfigError(f"{name}: missing; a section with a kind fits")
-        values = {name: _value(name, _text(settings.get(name, _USUAL.get(name, {})), name)) for name in _DOORS}
+        values = {name: _value(name, _text(_filled(name, settings.get(name, {})), name)) for name in _DOORS}
         experiment = cls(**values)  # type: ignore[arg-type]
         experiment._check()
         return experiment
@@ -85,6 +85,7 @@ class Experiment:
 
     def _check(self) -> None:
         """Refuse what cannot go together, before anything costs compute."""
+        self.encoder.check(self.env)
         skip, keep = self.env.frameskip, self.collect.keep
         if skip % keep:
             raise ConfigError(f"collect.keep: given {keep}; a divisor of env.frameskip ({skip}) fits")
@@ -110,8 +111,14 @@ class Experiment:
 
     def _check_training(self) -> None:
         """Refuse clips that recorded trajectories do not hold."""
+        self.encoder.check(self.env)
         skip, keep = self.env.frameskip, self.collect.keep
-        frames = self.train.clip_frames(self.predictor.context)
+        frames, needed = (
+            self.train.clip_frames(self.predictor.context),
+            self.train.needed_frames(self.predictor.context),
+        )
+        if frames < needed:
+            raise ConfigError(f"train.frames: given {frames}; at least {needed} fits this context and rollout")
         if (frames - 1) * skip > self.collect.steps // keep * keep:
             raise ConfigError(
                 f"collect.steps: given {self.collect.steps}; at least {(frames - 1) * skip} fits: training clips have "
@@ -164,6 +171,11 @@ class Experiment:
             return {}
         config = {"env": self.env.recipe(), "encoder": self.encoder.recipe(), "pretrain": self.pretrain.recipe()}
         return {"weights": _step("pretrain", pretrain.VERSION, config, trajectories=trajectories)}
+
+
+def _filled(name: str, section: object) -> object:
+    """A section that names no kind has the usual one."""
+    return _USUAL[name] | section if name in _USUAL and isinstance(section, dict) else section
 
 
 def _text(section: object, name: str) -> str:

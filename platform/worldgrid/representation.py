@@ -1,4 +1,4 @@
-"""Objectives that make an encoder from clips, and signs of its collapse. n frames, P patches, D latent."""
+"""Objectives that make an encoder from unlabelled clips, and signs of collapse. n, m frames, P patches, D latent."""
 
 from __future__ import annotations
 
@@ -10,31 +10,36 @@ from torch.nn.functional import cross_entropy
 
 
 def distances(first: Tensor, second: Tensor) -> Tensor:
-    """`[n, P, D]` and `[m, P, D]` tokens -> `[n, m]` root mean squared difference: what the l2 objective ranks by."""
-    a, b = first.flatten(1), second.flatten(1)
-    return torch.cdist(a, b) / math.sqrt(a.shape[1])
+    """`[n, P, D]` and `[m, P, D]` tokens -> `[n, m]` root of the mean squared difference: the l2 objective's order."""
+    first, second = first.flatten(1), second.flatten(1)
+    return torch.cdist(first, second) / math.sqrt(first.shape[1])
 
 
 def time_contrastive(anchors: Tensor, positives: Tensor, temperature: float) -> Tensor:
-    """InfoNCE: among n frames from other trajectories, each anchor is closest to its own near future, and back.
+    """InfoNCE on minus the latent distance, from anchors to positives and back; `[n, P, D]` each, row by row a pair.
 
-    Frames that are few steps apart come close, all others are pushed away, so that distances in the latent space grow
-    with the number of steps between frames: the shape of landscape that planning by goal distance needs.
+    Each frame is to tell the one a few steps from it among n of other trajectories. So latent distances grow with the
+    number of steps between frames, around walls too: the landscape that planning by goal distance needs. Source of
+    the loss: van den Oord et al. 2018; distance instead of a dot product, so that what is learned is what is planned
+    with.
     """
-    closeness = -distances(anchors, positives) / temperature
+    closeness = distances(anchors, positives) / -temperature
     own = torch.arange(len(anchors), device=anchors.device)
     return (cross_entropy(closeness, own) + cross_entropy(closeness.T, own)) / 2
 
 
 def effective_rank(tokens: Tensor) -> float:
-    """Of `[n, P, D]` tokens: the exponential of the entropy of their singular values, 1 when collapsed to a line.
+    """Directions that `[n, P, D]` tokens use: 0 where all frames look the same, 1 on a line, at most P * D.
 
-    (Roy and Vetterli, "The effective rank", EUSIPCO 2007.)
+    The exponential of the entropy of the singular values (Roy and Vetterli, "The effective rank", EUSIPCO 2007).
     """
-    centred = tokens.flatten(1) - tokens.flatten(1).mean(dim=0)
-    values = torch.linalg.svdvals(centred)
-    total = values.sum()
-    if total == 0:
+    features = tokens.flatten(1).double()
+    strengths = torch.linalg.svdvals(features - features.mean(dim=0))
+    if strengths.sum() <= 1e-6 * features.norm():
         return 0.0
-    shares = values / total
-    return float(torch.exp(torch.special.entr(shares).sum()))
+    return float(torch.special.entr(strengths / strengths.sum()).sum().exp())
+
+
+def spread(tokens: Tensor) -> float:
+    """Root mean square deviation of `[n, P, D]` tokens from their mean, the unit that latent distances are in."""
+    return float((tokens - tokens.mean(dim=0)).square().mean().sqrt())

@@ -71,8 +71,7 @@ def test_dinov2_gives_the_librarys_own_patch_tokens(small: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "name", "size", "patches"),
     [
-        ("vit_small_patch14_reg4_dinov2", "vit_small_patch14_reg4_dinov2", 224, 256),
-        ("dinov3_vits16", "vit_small_patch16_dinov3", 256, 256),
+        ("dinov2_vits14_reg", "vit_small_patch14_reg4_dinov2", 112, 64),
         ("dinov3_vits16", "vit_small_patch16_dinov3", 128, 64),
     ],
 )

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from worldgrid.envs import EnvSpec
 from worldgrid.spec import Family, Spec
 
+WEIGHTS = "encoder.safetensors"
+"""What the stage `pretrain` leaves in its folder, and `build` reads."""
+
 
 class Encoder(nn.Module):
     """A network from observations to tokens."""
@@ -25,6 +28,9 @@ class Encoder(nn.Module):
     @abstractmethod
     def forward(self, seen: Tensor) -> Tensor:
         """`[n, S, S, 3]` uint8 frames (or `[n, X]` float32 states) -> `[n, P, D]` float32 tokens."""
+
+    def standardise(self, frames: Tensor) -> None:
+        """Before learning: take what statistics it needs from `[n, S, S, 3]` uint8 frames of the data."""
 
 
 class Frozen(NamedTuple):

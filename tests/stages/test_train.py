@@ -1,0 +1,123 @@
+"""Training a predictor under Ray Train."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.worlds import EXACT
+from worldgrid.experiment import Experiment
+from worldgrid.memo import Memo
+from worldgrid.resume import RESUME
+from worldgrid.scale import Scale
+from worldgrid.spec import ConfigError, parse
+from worldgrid.stages.train import Train, _order
+from worldgrid.step import Step
+from worldgrid.store import Store
+from worldgrid.trained import load_predictor
+
+
+def training(**train: Any) -> Step:
+    """A small predictor on the little data that `point` makes."""
+    settings = EXACT | {
+        "predictor": {"kind": "transformer", "width": 16, "depth": 1, "heads": 2, "context": 1, "proprio": "none"},
+        "collect": {"episodes": 20, "steps": 30, "keep": 5},
+        "train": {"epochs": 12, "batch": 16, "frames": 3, "lr": 3e-3} | train,
+    }
+    return Experiment.parse(settings).training()
+
+
+def trained(store: Store, step: Step, workers: int) -> dict[str, torch.Tensor]:
+    """The last weights, after training on so many workers."""
+    import ray
+
+    scale = Scale(train={"workers": workers, "cpus": 0.5})  # type: ignore[arg-type]
+    ray.get(ray.remote(Memo).options(num_cpus=0).remote(store, scale, None).obtain.remote(step))
+    return load_file(max(store.folder(step.key).glob("epoch-*.safetensors")))
+
+
+def losses(store: Store, step: Step) -> list[float]:
+    lines = (store.folder(step.key) / "metrics.jsonl").read_text().splitlines()
+    return [line["loss"] for line in map(json.loads, lines) if "loss" in line]
+
+
+@pytest.mark.ray
+def test_one_and_two_workers_learn_the_same_to_rounding(cluster: None, tmp_path: Path) -> None:
+    step = training(log=1)
+    stores = [Store(tmp_path / str(workers)) for workers in (1, 2)]
+    one, two = (trained(store, step, workers) for store, workers in zip(stores, (1, 2), strict=True))
+    for name, weight in one.items():
+        torch.testing.assert_close(weight, two[name], rtol=1e-4, atol=1e-5)
+    first, last = losses(stores[0], step)[0], losses(stores[0], step)[-1]
+    assert last < 0.5 * first
+    predictor, _ = load_predictor(stores[0].folder(step.key), epoch=12)
+    assert not any(weight.requires_grad for weight in predictor.parameters())
+    done = stores[0].done(step.key)
+    assert done is not None
+    assert done.metrics["validation/action_sensitivity"] > 1
+    assert not (stores[0].folder(step.key) / RESUME).exists()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_the_weights_are_the_same_to_the_bit(cluster: None, tmp_path: Path) -> None:
+    step = training(epochs=200, publish=200)
+    calm, disturbed = Store(tmp_path / "calm"), Store(tmp_path / "disturbed")
+    straight = trained(calm, step, 1)
+    (tmp_path / "killed").mkdir()
+    killer = threading.Thread(
+        target=kill_the_worker_after_an_epoch, args=(disturbed.root / step.key, tmp_path / "killed")
+    )
+    killer.start()
+    again = trained(disturbed, step, 1)
+    killer.join()
+    assert list((tmp_path / "killed").iterdir())
+    for name, weight in straight.items():
+        assert torch.equal(weight, again[name])
+
+
+def kill_the_worker_after_an_epoch(folder: Path, killed: Path) -> None:
+    """Leaves a file named by the process it killed."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and not (folder / RESUME).exists():
+        time.sleep(0.002)
+    for process in psutil.process_iter(["cmdline"]):
+        if any("RayTrainWorker" in word for word in process.info["cmdline"] or ()):
+            process.kill()
+            (killed / str(process.pid)).touch()
+
+
+def test_every_clip_is_seen_once_in_an_epoch_and_in_another_order_in_the_next() -> None:
+    settings, starts = parse(Train, {"batch": 4}, "train"), np.arange(12)
+    first, second = (np.concatenate(list(_order(starts, settings, epoch, 3))) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == starts.tolist()
+    assert first.tolist() != second.tolist()
+
+
+def test_the_ranks_take_the_batch_between_them() -> None:
+    settings = parse(Train, {"batch": 4}, "train")
+    (batch,) = _order(np.arange(4), settings, 0, 1)
+    assert sorted([*batch[0::2], *batch[1::2]]) == [0, 1, 2, 3]
+
+
+def test_an_epoch_may_be_longer_than_the_data() -> None:
+    settings = parse(Train, {"batch": 4}, "train")
+    seen = np.concatenate(list(_order(np.arange(6), settings, 0, 5)))
+    assert len(seen) == 20
+    assert min(np.bincount(seen)) >= 3
+
+
+def test_published_epochs_end_with_the_last() -> None:
+    assert parse(Train, {"epochs": 7, "publish": 3}, "train").published() == [3, 6, 7]
+
+
+def test_clips_shorter_than_the_loss_needs_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"train\.frames: given 2; at least 3 fits"):
+        Experiment.parse(EXACT | {"train": {"frames": 2, "rollout": 2}})
