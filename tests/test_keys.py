@@ -13,6 +13,6 @@ def test_the_steps_of_the_quickstarts_first_trial_are_pinned() -> None:
         "collect-ee0f27472083",
         "pretrain-30634a9f58f4",
         "encode-4fa259563b61",
-        "train-ed79c0e17265",
-        "evaluate-3e4fdf529940",
+        "train-b37d0fb391c7",
+        "evaluate-3749a88613c6",
     ]

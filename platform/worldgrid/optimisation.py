@@ -71,7 +71,8 @@ class Optimisation(Spec):
             {"params": [parameter for parameter in trained if parameter.ndim > 1], "decays": True},
             {"params": [parameter for parameter in trained if parameter.ndim <= 1], "decays": False},
         ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=self.lr, betas=self.betas, weight_decay=0.0)
+        present = [group for group in groups if group["params"]]
+        return torch.optim.AdamW(present, lr=self.lr, betas=self.betas, weight_decay=0.0, fused=True)
 
     def set_step(self, optimiser: torch.optim.Optimizer, progress: float) -> None:
         """Give the optimiser the rate and decay of a share `progress` of all steps."""
