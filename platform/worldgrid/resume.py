@@ -33,6 +33,11 @@ def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, 
     write_whole(path, save(weights | moments, metadata={"done": str(done)}))
 
 
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """A moment in its parameter's memory order, which the fused optimiser takes for granted."""
+    return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
+
+
 def load_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
     """Load what `save_state` left, if anything; says how many units are done."""
     if not path.exists():
@@ -42,10 +47,11 @@ def load_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer) 
         done = int(file.metadata()["done"])
     weights = {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
     module.load_state_dict(weights)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in state.items():
         if name.startswith("moments."):
             _, index, moment = name.split(".")
-            moments.setdefault(int(index), {})[moment] = value
+            moments.setdefault(int(index), {})[moment] = _laid_out(value, parameters[int(index)])
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return done
