@@ -14,5 +14,5 @@ def test_the_steps_of_the_quickstarts_first_trial_are_pinned() -> None:
         "pretrain-30634a9f58f4",
         "encode-4fa259563b61",
         "train-b37d0fb391c7",
-        "evaluate-3749a88613c6",
+        "evaluate-0f5af51a5dc0",
     ]
