@@ -2,7 +2,7 @@
 # system libraries that the README names: what is missing is installed into the checkout (.venv, .uv), nowhere else.
 
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-slow lint lock clean
+.PHONY: help quickstart test test-slow lint bench lock clean
 
 # Without compiled files every Ray process compiles everything anew (ray.init: 16 s and more instead of 5 s).
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,7 +20,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-quickstart: .venv/ready  ## a real grid, from nothing to success rates: about 5 minutes on 2 cores
+quickstart: .venv/ready  ## a real grid, from nothing to success rates: minutes on 2 cores
 	$(BIN)/worldgrid run experiments/quickstart.yaml
 
 test: .venv/ready  ## all tests that take seconds
@@ -33,6 +33,9 @@ lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: .venv/ready  ## how fast the pieces are on this machine: a table, and build/bench.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
 lock: $(UV)  ## write requirements.lock anew from pyproject.toml, keeping the versions that still fit
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

@@ -154,7 +154,7 @@ def print_results(grid: Grid, store: Store, page: Path, ran: Snapshot | None, co
     console = console or Console()
     there = results.read_grid(store, grid.name)
     names = [axis.rpartition(".")[2] for axis in grid.axes]
-    table = Table(*names, "success [95 %]", "against baseline", title=grid.name, box=SIMPLE_HEAD)
+    table = Table(*names, "success [95 %]", "against baseline", title=grid.name, box=SIMPLE_HEAD, pad_edge=False)
     for row in make_rows(there):
         table.add_row(*(row.trial.labels[axis] for axis in grid.axes), *_result(row))
     console.print(table)
@@ -169,10 +169,10 @@ def _result(row: Row) -> tuple[Text, Text]:
     """Success with its Wilson interval, and the paired difference to the baseline; no markup in either."""
     if row.rate is None:
         return Text(row.trial.state), Text()
-    rate = Text(f"{row.rate:.3f} [{row.interval.low:.3f}, {row.interval.high:.3f}]")
+    rate = Text(f"{row.rate:.2f} [{row.interval.low:.2f}, {row.interval.high:.2f}]")
     if row.against is None:
         return rate, Text()
-    return rate, Text(f"{row.against.paired.difference:+.3f} ({probability(row.against.p)})")
+    return rate, Text(f"{row.against.paired.difference:+.2f} ({probability(row.against.p)})")
 
 
 def _account(grid: Grid, ran: Snapshot | None) -> str:
