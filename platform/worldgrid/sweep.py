@@ -20,7 +20,7 @@ from worldgrid.spec import JSON
 from worldgrid.store import Store, write_whole
 from worldgrid.tracking import Tracker
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 2.0
 
 
 @dataclass
