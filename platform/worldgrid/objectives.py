@@ -55,7 +55,7 @@ _NORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l2": _squared, "l1": _
 class GoalDistance(ObjectiveSpec):
     """Distance between imagined and goal tokens, plus `proprio` times the same of the embedded proprioception.
 
-    Source: section 5.1 of our notes on arXiv 2512.24497, which uses l2 and l1 of the last frame.
+    Source: arXiv 2512.24497, which uses l2 and l1 of the last frame.
     """
 
     kind: Literal["goal_distance"] = "goal_distance"

@@ -15,7 +15,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 @final
 class Adam(Descent):
-    """Gradient steps scaled by their own running moments (section 5.3 of our notes on arXiv 2512.24497)."""
+    """Gradient steps scaled by their own running moments."""
 
     kind: Literal["adam"] = "adam"
     lr: float = Field(default=0.1, gt=0)
