@@ -2,7 +2,7 @@
 # system libraries that the README names: what is missing is installed into the checkout (.venv, .uv), nowhere else.
 
 .DELETE_ON_ERROR:
-.PHONY: help quickstart test test-slow lint bench lock clean
+.PHONY: help quickstart test test-slow lint bench chaos lock clean
 
 # Without compiled files every Ray process compiles everything anew (ray.init: 16 s and more instead of 5 s).
 unexport PYTHONDONTWRITEBYTECODE
@@ -36,6 +36,9 @@ lint: .venv/ready  ## ruff and mypy
 
 bench: .venv/ready  ## how fast the pieces are on this machine: a table, and build/bench.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench
+
+chaos: .venv/ready  ## kill the processes of a small grid 200 times, in another order each time; about an hour
+	CHAOS_KILLS=200 CHAOS_SEED=$$(date +%s) CHAOS_LIMIT=14400 $(PYTEST) -m slow -s tests/test_chaos.py
 
 lock: $(UV)  ## write requirements.lock anew from pyproject.toml, keeping the versions that still fit
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

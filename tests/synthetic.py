@@ -43,7 +43,12 @@ def trial_record(labels: dict[str, str]) -> dict[str, Any]:
         "name": ",".join(f"{axis}={label}" for axis, label in labels.items()),
         "labels": labels,
         "settings": settings(labels),
-        "steps": {"collect": "collect-000000000000", "pretrain": "pretrain-111111111111", "train": f"train-{train}"},
+        "steps": {
+            "collect": "collect-000000000000",
+            "pretrain": "pretrain-111111111111",
+            "tasks": "tasks-222222222222",
+            "train": f"train-{train}",
+        },
         "evaluations": [{"epoch": EPOCHS, "key": f"evaluate-{played}"}],
     }
 
@@ -122,6 +127,7 @@ class MadeUp:
         self.ask()
         for key in ("collect-000000000000", "pretrain-111111111111"):
             self.done(key, 1, {})
+        self.done("tasks-222222222222", 1, {"episodes": EPISODES, "solved_at_start": 0.0, "random_success": 0.1})
         for trial in self.trials:
             self.finish(trial)
 

@@ -133,9 +133,9 @@ def tables(store: Path) -> dict[str, bytes]:
 def test_a_grid_runs_from_nothing_to_its_table_and_again_from_the_store(file: Path) -> None:
     store = file.parent / "store"
     said = ran(file, store)
-    assert "steps run: 1 of 1 collect, 1 of 1 encode, 1 of 1 train, 2 of 2 evaluate" in said
+    assert "steps run: 1 of 1 collect, 1 of 1 encode, 1 of 1 train, 1 of 1 tasks, 2 of 2 evaluate" in said
     done = sorted(path.parent.name for path in store.glob("*/done.json"))
-    assert [name.partition("-")[0] for name in done] == ["collect", "encode", "evaluate", "evaluate", "train"]
+    assert [name.partition("-")[0] for name in done] == ["collect", "encode", "evaluate", "evaluate", "tasks", "train"]
     for path in store.glob("evaluate-*/episodes.parquet"):
         assert pq.read_table(path)["episode"].to_pylist() == list(range(8))
     assert (store / "reports" / "tiny" / "report.html").exists()

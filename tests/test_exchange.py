@@ -18,16 +18,15 @@ from worldgrid.experiment import Experiment
 from worldgrid.grid import make_grid
 from worldgrid.hub import write_folder
 from worldgrid.ledger import chunk_path, chunks
-from worldgrid.predictors import PREDICTORS, Latent, Predictor, Shapes
+from worldgrid.predictors import PREDICTORS, Latent, Predictor, Shapes, rollout
 from worldgrid.spec import ConfigError
 from worldgrid.stages import Job
 from worldgrid.stages.evaluate import load_world_model, play_chunk
-from worldgrid.stages.train import run
+from worldgrid.stages.train import _train
 from worldgrid.store import Store
 from worldgrid.trained import load_predictor
-from worldgrid.world_model import rollout
 
-from .worlds import EXACT, exact_evaluation
+from .worlds import EXACT, draw_tasks, exact_evaluation
 
 MODELS = ["adaln_rope", "adaln_rope_proprio", "feature_learned_proprio", "feature_rope_proprio", "sequence_rope"]
 SMALL = ["grid_size=4", "pred_num_heads=4"]
@@ -190,9 +189,9 @@ def test_an_export_comes_back_to_the_bit(shared: Path, tmp_path: Path, name: str
 
 def rows(store: Store, step: Any) -> bytes:
     """The first chunk of an evaluation, played now."""
-    chunk, folder = chunks(step)[0], store.workspace(step.key)
-    play_chunk(step, load_world_model(step, store), chunk, folder)
-    return chunk_path(folder, chunk).read_bytes()
+    chunk = chunks(step)[0]
+    play_chunk(step, load_world_model(step, store), chunk, store)
+    return chunk_path(store.folder(step.key), chunk).read_bytes()
 
 
 def test_a_predictor_trained_here_plans_the_same_after_a_journey(tmp_path: Path) -> None:
@@ -204,7 +203,9 @@ def test_a_predictor_trained_here_plans_the_same_after_a_journey(tmp_path: Path)
     step = put(trained, there)
     evaluation = Experiment.parse(EXACT | {"predictor": trained.section()}).evaluations()
     assert [one.epoch for one in evaluation] == [1]
-    assert [needed.key for needed in evaluation[0].step.walk()] == [step.key, evaluation[0].step.key]
+    assert {needed.stage for needed in evaluation[0].step.walk()} == {"train", "tasks", "evaluate"}
+    assert evaluation[0].step.inputs["train"].key == step.key
+    draw_tasks(there, evaluation[0].step)
     assert rows(there, evaluation[0].step) == rows(store, trained_here)
 
 
@@ -222,7 +223,7 @@ def test_a_training_that_only_an_import_could_finish_is_refused(tmp_path: Path) 
     section = {"kind": "imported", "name": "checkpoint-0123456789ab", "context": 1, "proprio": False, "epoch": 3}
     step = Experiment.parse(EXACT | {"predictor": section}).training()
     with pytest.raises(ConfigError, match="is not in this store; `worldgrid import` puts it there"):
-        run(Job(step, {}, tmp_path, None))  # type: ignore[arg-type]
+        _train(Job(step, {}, tmp_path, None))  # type: ignore[arg-type]
 
 
 def test_a_predictor_of_another_world_is_refused_before_it_plans(tmp_path: Path) -> None:

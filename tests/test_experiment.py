@@ -37,7 +37,9 @@ def test_every_section_is_recorded_with_its_defaults() -> None:
     [
         ({"planner": {"kind": "gd"}}, {"evaluate"}),
         ({"mpc": {"execute": 2}}, {"evaluate"}),
-        ({"evaluate": {"seed": 9}}, {"evaluate"}),
+        ({"evaluate": {"seed": 9}}, {"tasks", "evaluate"}),
+        ({"mpc": {"steps": 20}}, {"tasks", "evaluate"}),
+        ({"evaluate": {"goals": "dataset"}}, {"tasks", "evaluate"}),
         ({"train": {"lr": 1e-3}}, {"train", "evaluate"}),
         ({"env": {"kind": "point", "frameskip": 2}}, {"train", "evaluate"}),
         ({"encode": {"dtype": "float32"}}, {"encode", "train", "evaluate"}),
@@ -77,11 +79,16 @@ def test_evaluating_more_checkpoints_keeps_the_keys_of_those_there_were() -> Non
     ("changes", "said"),
     [
         ({"mpc": {"context": 3}}, "mpc.context: given 3; at most predictor.context (2) fits"),
+        (
+            {"predictor": SETTINGS["predictor"] | {"window": "streaming"}, "mpc": {"context": 1}},
+            "mpc.context: given 1; predictor.context (2) fits: a streaming predictor",
+        ),
         ({"mpc": {"horizon": 2, "execute": 3}}, "execute"),
         ({"objective": {"kind": "goal_distance", "proprio": 0.1}}, "objective.proprio: given 0.1; 0 fits"),
         ({"collect": {"keep": 3}}, "collect.keep: given 3; a divisor of env.frameskip (5) fits"),
         ({"collect": {"steps": 9}}, "collect.steps: given 9; at least 10 fits"),
         ({"evaluate": {"epochs": 60}}, "evaluate.epochs: given 60; at most 50 fits"),
+        ({"collect": {"policy": {"kind": "expert"}}}, "env 'point' has no scripted expert"),
         ({"collect": {"policy": {"kind": "drfit"}}}, "unknown policy 'drfit'; did you mean 'drift'?"),
     ],
 )

@@ -14,66 +14,125 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "platform" / "worldgrid"
 
-FAMILIES = {"encoders", "envs", "planners", "policies", "predictors"}
+FAMILIES = {"encoders", "envs", "planners", "policies", "predictors", "pretexts", "sources"}
 """Folders of interchangeable members on floor 1; a member is reached through its front door, by its kind."""
 
 FLOORS = {
-    0: {"host", "noise", "scale", "spec", "tensors"},
-    1: {"curve", "gauges", "latents", "ledger", "objectives", "optimisation", "resume", "step", "store", "trajectories"}
+    0: {"host", "noise", "places", "scale", "spec", "tensors"},
+    1: {
+        "bucket",
+        "checkpoints",
+        "clusters",
+        "curve",
+        "gauges",
+        "latents",
+        "ledger",
+        "objectives",
+        "optimisation",
+        "packing",
+        "representation",
+        "resume",
+        "step",
+        "store",
+        "trajectories",
+        "vitals",
+    }
     | FAMILIES,
-    2: {"learning", "published", "representation", "trained", "world_model"},
-    3: {"mpc"},
+    2: {"backlog", "flops", "learning", "playing", "progress", "published", "trained", "world_model"},
+    3: {"mpc", "training"},
     4: {"stages"},
-    5: {"axes", "experiment", "grid", "memo", "pool", "results"},
-    6: {"drive", "entries", "exchange", "hub", "replay", "stats", "sweep", "tables", "tracking"},
-    7: {"bench", "cluster", "doctor", "figures", "report"},
-    8: {"cli", "console"},
+    5: {"axes", "experiment", "extend", "grid", "memo", "pool", "results", "seats", "sizes", "trainers", "worker"},
+    6: {
+        "answers",
+        "drive",
+        "entries",
+        "exchange",
+        "garbage",
+        "hub",
+        "lineage",
+        "nodes",
+        "parcel",
+        "ingest",
+        "price",
+        "profiling",
+        "replay",
+        "reproduce",
+        "served",
+        "stats",
+        "sweep",
+        "tables",
+        "tracking",
+        "workload",
+        "versus",
+        "wording",
+    },
+    7: {"bench", "checks", "doctor", "extract", "figures", "jobs", "panels", "probes", "report", "survey"},
+    8: {"cli", "commands", "console", "contrast"},
 }
 
 SAME_FLOOR = {
     "host": {"spec"},
+    "places": {"spec"},
     "scale": {"spec"},
     "tensors": {"spec"},
+    "checkpoints": {"store"},
     "curve": {"store"},
     "latents": {"store"},
     "resume": {"store"},
     "ledger": {"step", "store"},
-    "store": {"step"},
+    "pretexts": {"representation"},
+    "store": {"bucket", "step"},
+    "sources": {"trajectories"},
     "trajectories": {"store"},
-    "learning": {"world_model"},
+    "vitals": {"curve"},
     "published": {"world_model"},
     "trained": {"world_model"},
     "axes": {"experiment"},
     "grid": {"axes", "experiment"},
-    "entries": {"stats"},
+    "memo": {"extend", "trainers"},
+    "pool": {"seats", "worker"},
+    "seats": {"worker"},
+    "wording": {"stats"},
+    "answers": {"stats", "wording"},
+    "entries": {"answers", "reproduce", "stats"},
     "exchange": {"hub"},
+    "price": {"workload"},
     "sweep": {"drive", "tracking"},
-    "tables": {"stats"},
-    "tracking": {"entries", "stats", "tables"},
-    "report": {"figures"},
-    "cli": {"console"},
+    "checks": {"jobs", "survey"},
+    "tables": {"answers", "stats", "wording"},
+    "tracking": {"answers", "entries", "lineage", "reproduce", "served", "tables"},
+    "versus": {"answers"},
+    "panels": {"figures"},
+    "doctor": {"probes"},
+    "report": {"panels"},
+    "cli": {"commands", "console"},
+    "commands": {"contrast"},
 }
 """Who may import whom on the same floor. Front doors of families are open to all of theirs."""
 
 HOMES = {
-    "av": {"replay"},
-    "boto3": {"store"},
-    "botocore": {"store"},
+    "av": {"replay", "sources"},
+    "boto3": {"bucket"},
+    "botocore": {"bucket"},
     "gymnasium": {"envs"},
-    "huggingface_hub": {"encoders"},
+    "huggingface_hub": {"encoders", "places"},
     "jinja2": {"report"},
     "matplotlib": {"figures"},
     "metaworld": {"envs"},
-    "mlflow": {"tracking"},
-    "mujoco": {"envs"},
+    "mlflow": {"lineage", "probes", "survey", "tracking"},
+    "h5py": {"sources"},
+    "mujoco": {"envs", "probes"},
     "nevergrad": {"planners"},
-    "pyarrow": {"ledger", "results", "trajectories"},
-    "ray": {"cluster", "doctor", "drive", "gauges", "memo", "pool", "stages", "sweep"},
-    "rich": {"cli", "console"},
+    "psutil": {"nodes", "vitals"},
+    "pyarrow": {"extract", "ledger", "places", "results", "sources", "trajectories"},
+    "pymunk": {"envs"},
+    "ray": {"drive", "gauges", "jobs", "memo", "pool", "probes", "seats", "stages", "survey", "sweep"}
+    | {"trainers", "worker"},
+    "rich": {"cli", "commands", "console", "contrast"},
     "scipy": {"stats"},
     "timm": {"encoders"},
     "transformers": {"encoders"},
-    "typer": {"cli"},
+    "typer": {"cli", "commands"},
     "yaml": {"spec"},
 }
 """A heavy library -> the only modules and folders that import it."""
@@ -236,7 +295,7 @@ def test_names_are_the_nouns_of_the_house(name: str) -> None:
 
 def test_every_family_has_its_members_in_its_folder() -> None:
     folders = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
-    assert folders == FAMILIES | {"stages"}
+    assert folders == FAMILIES | {"commands", "stages"}
 
 
 def test_the_source_root_is_no_package() -> None:

@@ -75,7 +75,13 @@ def test_the_baseline_leaves_the_axes_it_does_not_name_open() -> None:
 def test_planner_axes_share_every_step_before_the_evaluation() -> None:
     grid = made(axes={"planner": [{"kind": "cem"}, {"kind": "gd"}], "train.seed": [0, 1]})
     stages = [step.stage for step in grid.steps()]
-    assert {stage: stages.count(stage) for stage in stages} == {"collect": 1, "encode": 1, "train": 2, "evaluate": 4}
+    assert {stage: stages.count(stage) for stage in stages} == {
+        "collect": 1,
+        "encode": 1,
+        "train": 2,
+        "tasks": 1,
+        "evaluate": 4,
+    }
 
 
 def test_scale_is_in_no_key() -> None:
@@ -165,7 +171,7 @@ def test_a_file_that_is_no_grid_is_one_clear_line(text: str) -> None:
 def test_ten_thousand_trials_are_expanded_without_parsing_each_section_again() -> None:
     grid = made(axes={"train.seed": list(range(100)), "evaluate.seed": list(range(100))})
     assert len({trial.key for trial in grid.trials}) == 10_000
-    assert len(grid.steps()) == 2 + 100 + 10_000
+    assert len(grid.steps()) == 2 + 100 + 100 + 10_000
 
 
 @pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
@@ -178,4 +184,4 @@ def test_every_shipped_grid_is_read_and_asks_a_question(path: Path) -> None:
 def test_the_quickstart_shares_all_it_can() -> None:
     stages = [step.stage for step in read_grid(EXPERIMENTS / "quickstart.yaml").steps()]
     counts = {stage: stages.count(stage) for stage in stages}
-    assert counts == {"collect": 1, "pretrain": 1, "encode": 1, "train": 8, "evaluate": 16}
+    assert counts == {"collect": 1, "pretrain": 1, "encode": 1, "train": 8, "tasks": 1, "evaluate": 16}

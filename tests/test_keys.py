@@ -11,8 +11,9 @@ def test_the_steps_of_the_quickstarts_first_trial_are_pinned() -> None:
     trial = read_grid(EXPERIMENTS / "quickstart.yaml").trials[0]
     assert [step.key for step in trial.evaluations[-1].step.walk()] == [
         "collect-ee0f27472083",
-        "pretrain-30634a9f58f4",
-        "encode-4fa259563b61",
-        "train-b37d0fb391c7",
-        "evaluate-0f5af51a5dc0",
+        "pretrain-253785ef4c6c",
+        "encode-a489ec350cf0",
+        "train-fde4297693d2",
+        "tasks-1ac17da4085e",
+        "evaluate-de2bd58fe1c9",
     ]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss, smooth_l1_loss
 
-from worldgrid.learning import Learning, action_sensitivity, learn, rollout_error
-from worldgrid.predictors import Latent, Predictor, Shapes
+from worldgrid.learning import Learning, action_sensitivity, learn, rollout_error, teacher_forced
+from worldgrid.predictors import Latent, Predictor, Shapes, join
 from worldgrid.predictors.point import ExactPoint
 from worldgrid.predictors.transformer import Transformer
 from worldgrid.spec import ConfigError
@@ -176,6 +176,37 @@ def test_rollouts_may_see_fewer_frames_than_teacher_forcing() -> None:
 def test_rollouts_may_not_see_more_frames_than_the_predictor_is_made_for() -> None:
     with pytest.raises(ConfigError, match=r"train.rollout_window: given 4; at most predictor.context \(3\) fits"):
         lesson(predictor(), 4, Learning(rollout_window=4))
+
+
+def streaming(context: int = 2) -> Predictor:
+    torch.manual_seed(0)
+    spec = Transformer(context=context, width=12, heads=2, depth=2, proprio_width=4, window="streaming")
+    return spec.build(SHAPES)
+
+
+def test_a_streaming_predictor_is_forced_over_the_whole_clip() -> None:
+    made, (visual, proprio, actions) = streaming(), data(5)
+    clip = Latent(visual, made.embed(proprio))
+    predicted, target = teacher_forced(made, clip, actions)
+    whole = made(clip.map(lambda z: z[:, :-1]), actions[:, :-1])
+    torch.testing.assert_close(predicted.visual, whole.visual)
+    assert torch.equal(target.visual, visual[:, 1:])
+
+
+def test_a_streaming_predictor_rolls_out_behind_all_it_has_seen() -> None:
+    made, (visual, proprio, actions) = streaming(), data(5)
+    clip = Latent(visual, made.embed(proprio))
+    whole = made(clip.map(lambda z: z[:, :-1]), actions[:, :-1])
+    gone_on = join(clip.map(lambda z: z[:, :3]), whole.map(lambda z: z[:, 2:3]).detach())
+    second = made(gone_on, actions[:, :4]).map(lambda z: z[:, -1])
+    expected = mse_loss(second.visual, visual[:, 4]), mse_loss(second.proprio, clip.proprio[:, 4])
+    terms = learn(made, clip, actions, Learning(rollout=2), prefix=2).terms
+    torch.testing.assert_close((terms["visual_2"], terms["proprio_2"]), expected)
+
+
+def test_a_streaming_predictor_rolls_out_with_its_own_context() -> None:
+    with pytest.raises(ConfigError, match=r"rollout_window: given 1; the same as predictor.context \(2\) fits"):
+        lesson(streaming(), 4, Learning(rollout_window=1))
 
 
 def test_the_written_loss_is_a_plain_sum() -> None:

@@ -10,8 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from worldgrid.encoders import ENCODERS
 from worldgrid.envs.point import Point
 from worldgrid.mpc import MPC, EpisodeResult, play
+from worldgrid.noise import stream_seed
 from worldgrid.objectives import GoalDistance
-from worldgrid.planners import PLANNERS, Plan, PlannerSpec, Problem
+from worldgrid.planners import PLANNERS, Plan, PlannerSpec, PlanningError, Problem
 from worldgrid.planners.cem import CEM
 from worldgrid.predictors import Shapes
 from worldgrid.predictors.point import ExactPoint
@@ -50,7 +51,14 @@ def played(
 ) -> list[EpisodeResult]:
     objective = parse(GoalDistance, {"norm": norm}, "objective")
     return play(
-        env=ENV, world_model=exact(), objective=objective, planner=planner, mpc=mpc, seed=seed, episodes=episodes
+        env=ENV,
+        world_model=exact(),
+        objective=objective,
+        planner=planner,
+        mpc=mpc,
+        seed=seed,
+        episodes=episodes,
+        tasks=ENV.draw_tasks([stream_seed("task", seed, episode) for episode in episodes]),
     )
 
 
@@ -181,10 +189,25 @@ def test_passing_through_the_goal_is_not_success() -> None:
     assert [(result.success, result.ever_success) for result in results] == [(False, True)] * 3
 
 
+@pytest.mark.parametrize("broken", ["encoder", "predictor"])
+def test_a_network_that_gives_no_finite_numbers_is_named(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = exact()
+    network: torch.nn.Module = getattr(model, broken)
+    network.register_forward_hook(
+        lambda _, given, result: (
+            result * torch.nan if isinstance(result, torch.Tensor) else result.map(lambda z: z * torch.nan)
+        )
+    )
+    monkeypatch.setattr(f"{__name__}.exact", lambda: model)
+    with pytest.raises(PlanningError, match=rf"^{broken}: episode 2, plan 0, iteration 0: none of 32 candidates"):
+        played()
+
+
 def test_executing_more_than_is_planned_is_refused() -> None:
     with pytest.raises(ConfigError, match="execute <= horizon fits; execute is 6, horizon 3"):
         parse(MPC, {"horizon": 3}, "mpc")
 
 
 def test_the_defaults_are_the_studys() -> None:
-    assert MPC().recipe() == {"horizon": 6, "execute": 6, "steps": 30, "context": 2}
+    study = {"horizon": 6, "execute": 6, "steps": 30, "context": 2, "precision": "float32"}
+    assert MPC().recipe() == study | {"memory": None, "compile": False}

@@ -1,4 +1,4 @@
-"""Learning rate, decay, and what decays."""
+"""Learning rate, decay, what decays, precision, and averages of weights."""
 
 import pytest
 import torch
@@ -44,6 +44,39 @@ def test_biases_and_one_dimensional_parameters_never_decay() -> None:
     assert shrunk == [True, False, False, False]
 
 
+def test_forward_passes_are_in_the_precision_asked_for_and_weights_stay_fp32() -> None:
+    network, cpu = nn.Linear(3, 4), torch.device("cpu")
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        with made(precision=precision).autocast(cpu):
+            assert network(torch.ones(2, 3)).dtype == dtype
+    assert network.weight.dtype == torch.float32
+
+
+def averaged(ema: float, values: list[float]) -> list[float]:
+    """The average of one weight after each of its values."""
+    network, average = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    nn.init.constant_(average.weight, 99.0)
+    found = []
+    for step, value in enumerate(values, start=1):
+        nn.init.constant_(network.weight, value)
+        made(ema=ema).average(average, network, step)
+        found.append(average.weight.item())
+    return found
+
+
+def test_the_average_forgets_by_a_constant_share_and_knows_nothing_of_the_first_weights() -> None:
+    values, keep = [3.0, -1.0, 2.0, 5.0], 0.9
+    shares = [keep ** (len(values) - 1 - step) for step in range(len(values))]
+    expected = sum(share * value for share, value in zip(shares, values, strict=True)) / sum(shares)
+    found = averaged(keep, values)
+    assert found[0] == pytest.approx(3.0)
+    assert found[-1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_of_weights_that_stay_is_these_weights() -> None:
+    assert averaged(0.999, [2.0] * 5) == pytest.approx([2.0] * 5)
+
+
 @pytest.mark.parametrize(
     ("settings", "place"),
     [
@@ -52,6 +85,8 @@ def test_biases_and_one_dimensional_parameters_never_decay() -> None:
         ({"weight_decay": [-1, 0]}, "weight_decay"),
         ({"schedule": "wsd", "warmup": 0.6, "decay": 0.6}, "warmup"),
         ({"schedule": "linear"}, "schedule"),
+        ({"precision": "fp16"}, "precision"),
+        ({"ema": 1.0}, "ema"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused_in_one_line(settings: dict[str, object], place: str) -> None:

@@ -1,6 +1,7 @@
 """The episode pool: each episode once, the same on any number of workers."""
 
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,108 +9,146 @@ import psutil
 import pytest
 import ray
 
-from worldgrid.ledger import chunk_path, chunks, finish
-from worldgrid.pool import Pool, Worker
+from worldgrid.ledger import chunk_path, chunks
+from worldgrid.pool import Pool
 from worldgrid.scale import Evaluate
 from worldgrid.stages.evaluate import load_world_model, play_chunk
+from worldgrid.step import Step
 from worldgrid.store import Store
 
-from .worlds import EXACT, exact_evaluation, table_bytes
+from .worlds import exact_evaluation, play_alone, table_bytes
 
 pytestmark = pytest.mark.ray
 
+NAP = {"kind": "tests.sleeping:Sleeping", "nap": 0.3}
+
+
+def new_pool(store: Store, **scale: Any) -> Any:
+    settings = Evaluate(**({"workers": (0, 2), "cpus": 0.1} | scale))
+    return ray.remote(Pool).options(num_cpus=0).remote(store, settings)
+
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The table as one process makes it, without Ray."""
-    store = Store(tmp_path_factory.mktemp("alone"))
-    step = exact_evaluation(store)
-    folder, world_model = store.workspace(step.key), load_world_model(step, store)
-    for chunk in chunks(step):
-        play_chunk(step, world_model, chunk, folder)
-    finish(step, folder)
-    return table_bytes(store, step)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The store of the tests that share a pool; each plays an evaluation with its own seed."""
+    return Store(tmp_path_factory.mktemp("store"))
 
 
-def pool(store: Store, *, fewest: int = 0, most: int = 2) -> Any:
-    scale = Evaluate(workers=(fewest, most), cpus=0.1)
-    return ray.remote(Pool).options(num_cpus=0).remote(store, scale)
+@pytest.fixture(scope="module")
+def pool(cluster: None, store: Store) -> Iterator[Any]:
+    """A pool of up to two workers that stay."""
+    actor = new_pool(store, workers=(2, 2))
+    yield actor
+    ray.kill(actor)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_the_table_is_the_same_to_the_bit_on_any_number_of_workers(
-    cluster: None, tmp_path: Path, undisturbed: bytes, workers: int
-) -> None:
-    store = Store(tmp_path)
-    step = exact_evaluation(store)
-    metrics = ray.get(pool(store, most=workers).play.remote(step))
-    assert metrics["episodes"] == EXACT["evaluate"]["episodes"]
-    assert table_bytes(store, step) == undisturbed
+def evaluation(store: Store, seed: int, episodes: int = 24, batch: int = 4, **changes: Any) -> Step:
+    return exact_evaluation(store, evaluate={"episodes": episodes, "batch": batch, "seed": seed}, **changes)
 
 
-def test_chunks_that_are_there_are_not_played_again(cluster: None, tmp_path: Path, undisturbed: bytes) -> None:
-    store = Store(tmp_path)
-    step = exact_evaluation(store)
+def undisturbed(tmp_path: Path, seed: int, **changes: Any) -> bytes:
+    alone = Store(tmp_path / "alone")
+    return play_alone(alone, evaluation(alone, seed, **changes))
+
+
+def wait_until(there: Callable[[], object], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def worker_pids(playing: Any) -> list[int]:
+    return [place["pid"] for place in ray.get(playing.places.remote())]
+
+
+def test_the_table_of_a_pool_is_that_of_one_process(pool: Any, store: Store, tmp_path: Path) -> None:
+    step = evaluation(store, seed=1)
+    assert ray.get(pool.play.remote(step))["episodes"] == 24
+    assert table_bytes(store, step) == undisturbed(tmp_path, seed=1)
+
+
+def test_chunks_played_side_by_side_in_one_worker_change_nothing(cluster: None, tmp_path: Path) -> None:
+    there = Store(tmp_path)
+    step = evaluation(there, seed=1)
+    ray.get(new_pool(there, workers=(0, 1), chunks=3).play.remote(step))
+    assert table_bytes(there, step) == undisturbed(tmp_path, seed=1)
+
+
+def test_chunks_that_are_there_are_not_played_again(pool: Any, store: Store, tmp_path: Path) -> None:
+    step = evaluation(store, seed=2)
     first = chunks(step)[0]
-    play_chunk(step, load_world_model(step, store), first, store.workspace(step.key))
+    play_chunk(step, load_world_model(step, store), first, store)
     before = chunk_path(store.folder(step.key), first).stat().st_mtime_ns
-    ray.get(pool(store).play.remote(step))
+    ray.get(pool.play.remote(step))
     assert chunk_path(store.folder(step.key), first).stat().st_mtime_ns == before
-    assert table_bytes(store, step) == undisturbed
+    assert table_bytes(store, step) == undisturbed(tmp_path, seed=2)
 
 
-def test_a_killed_worker_loses_no_episode_and_doubles_none(cluster: None, tmp_path: Path, undisturbed: bytes) -> None:
-    store = Store(tmp_path)
-    step = exact_evaluation(store)
-    playing = pool(store)
-    result = playing.play.remote(step)
-    kill_a_worker_that_plays()
+def test_a_killed_worker_loses_no_episode_and_doubles_none(pool: Any, store: Store, tmp_path: Path) -> None:
+    step = evaluation(store, seed=3, planner=NAP)
+    result = pool.play.remote(step)
+    wait_until(lambda: ray.get(pool.workers.remote())[0] == 2, "no worker ever played")
+    psutil.Process(worker_pids(pool)[0]).kill()
     ray.get(result)
-    assert table_bytes(store, step) == undisturbed
+    assert table_bytes(store, step) == undisturbed(tmp_path, seed=3, planner=NAP | {"nap": 0.0})
 
 
-def kill_a_worker_that_plays() -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        for process in psutil.process_iter(["cmdline"]):
-            if process.info["cmdline"] and process.info["cmdline"][0] == "ray::Worker.play":
-                process.kill()
-                return
-        time.sleep(0.01)
-    pytest.fail("no worker ever played")
+def test_a_worker_told_to_end_hands_its_chunk_back_and_is_replaced(cluster: None, tmp_path: Path) -> None:
+    there = Store(tmp_path)
+    step = evaluation(there, seed=4, planner=NAP)
+    playing = new_pool(there, workers=(0, 1), attempts=1)  # a chunk that is lost instead would be set aside
+    result = playing.play.remote(step)
+    wait_until(lambda: ray.get(playing.workers.remote())[0], "no worker ever played")
+    (before,) = worker_pids(playing)
+    psutil.Process(before).terminate()
+    assert ray.get(result)["episodes"] == 24
+    wait_until(lambda: not psutil.pid_exists(before), "the worker did not leave")
 
 
-def test_a_failing_episode_fails_its_evaluation_with_its_own_words(cluster: None, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    step = exact_evaluation(store)
+def test_a_failing_episode_fails_its_evaluation_with_its_own_words(pool: Any, store: Store) -> None:
+    step = evaluation(store, seed=5, train={"epochs": 2})
     (store.folder(step.inputs["train"].key) / "shapes.json").write_text("{}")
     with pytest.raises(KeyError, match="predictor"):
-        ray.get(pool(store).play.remote(step))
+        ray.get(pool.play.remote(step))
     assert store.done(step.key) is None
 
 
-def test_two_evaluations_share_the_workers_and_both_end(cluster: None, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    steps = [exact_evaluation(store, evaluate={"episodes": 8, "batch": 2, "seed": seed}) for seed in (1, 2)]
-    playing = pool(store)
-    for metrics in ray.get([playing.play.remote(step) for step in steps]):
+def test_evaluations_share_the_workers_and_all_end(pool: Any, store: Store) -> None:
+    steps = [evaluation(store, seed, episodes=8, batch=2) for seed in (6, 7)]
+    for metrics in ray.get([pool.play.remote(step) for step in steps]):
         assert metrics["episodes"] == 8
-    tallies = ray.get(playing.tallies.remote())
+    tallies = ray.get(pool.tallies.remote())
     assert {step.key: tallies[step.key]["episodes"] for step in steps} == {step.key: 8 for step in steps}
 
 
-def test_a_worker_keeps_the_world_models_it_used_last(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    worker = Worker(store)
-    step = exact_evaluation(store)
-    assert worker._model(step) is worker._model(step)
+def test_a_chunk_that_kills_every_worker_is_set_aside_and_the_rest_is_played(cluster: None, tmp_path: Path) -> None:
+    there = Store(tmp_path)
+    step = evaluation(there, seed=8, episodes=12, planner={"kind": "tests.sleeping:Deadly", "episode": 5})
+    playing = new_pool(there, attempts=2)
+    with pytest.raises(RuntimeError, match=r"4 of 12 episodes are missing: 4 to 7 took down 2 workers, see .*\.log"):
+        ray.get(playing.play.remote(step))
+    tally = ray.get(playing.tallies.remote())[step.key]
+    assert (tally["episodes"], tally["missing"], tally["total"]) == (8, 4, 12)
+    assert there.done(step.key) is None
+    log = (there.folder(step.key) / "aside" / "000004-000008.log").read_text()
+    assert log.count("process ") >= 2
+
+
+def test_a_chunk_that_hangs_is_ended_at_its_limit_and_its_log_says_where_it_hung(cluster: None, tmp_path: Path) -> None:
+    there = Store(tmp_path)
+    step = evaluation(
+        there, seed=9, episodes=12, planner={"kind": "tests.sleeping:Deadly", "episode": 5, "how": "hangs"}
+    )
+    with pytest.raises(RuntimeError, match="4 of 12 episodes are missing"):
+        ray.get(new_pool(there, attempts=1, limit=8.0).play.remote(step))
+    log = (there.folder(step.key) / "aside" / "000004-000008.log").read_text()
+    assert "did not end within 8 s" in log
+    assert "sleeping.py" in log
 
 
 def test_idle_workers_leave(cluster: None, tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    playing = ray.remote(Pool).options(num_cpus=0).remote(store, Evaluate(workers=(0, 1), cpus=0.1), 0.2)
-    ray.get(playing.play.remote(exact_evaluation(store)))
-    deadline = time.monotonic() + 20
-    while ray.get(playing.workers.remote()) != (0, 0):
-        assert time.monotonic() < deadline, "the worker did not leave"
-        time.sleep(0.2)
+    there = Store(tmp_path)
+    playing = new_pool(there, workers=(0, 1), idle=0.2)
+    ray.get(playing.play.remote(evaluation(there, seed=10)))
+    wait_until(lambda: ray.get(playing.workers.remote()) == (0, 0), "the worker did not leave")

@@ -46,6 +46,7 @@ def test_every_command_of_the_readme_is_one_of_ours() -> None:
     from worldgrid.cli import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    known |= {group.name for group in app.registered_groups}
     used = set(re.findall(r"\.venv/bin/worldgrid (\w+)", README))
     assert used
     assert used <= known

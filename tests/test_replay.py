@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from worldgrid.envs import ENVS, EnvSpec
-from worldgrid.replay import RATE, enlarge, pick, video
+from worldgrid.replay import RATE, enlarge, firsts, named, pick, video
 from worldgrid.results import Recording
+from worldgrid.spec import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +62,19 @@ def test_the_first_success_and_the_first_failure_are_picked() -> None:
 
 def test_where_nothing_failed_there_is_no_failure_to_show() -> None:
     assert list(pick([recording(0, True)])) == ["success"]
+
+
+def test_as_many_successes_and_failures_come_first_as_were_asked_for() -> None:
+    played = [recording(episode, success=episode % 3 == 0) for episode in range(12)]
+    assert [one.episode for one in firsts(played, 2)] == [0, 1, 2, 3]
+
+
+def test_episodes_come_as_they_are_named() -> None:
+    played = [recording(episode, success=True) for episode in range(4)]
+    assert [one.episode for one in named(played, [3, 1])] == [3, 1]
+
+
+def test_a_missing_episode_is_named_with_the_spans_that_are_there() -> None:
+    played = [recording(episode, success=True) for episode in (0, 1, 2, 8, 9)]
+    with pytest.raises(ConfigError, match="episode 5: was not played; 0 to 2, 8 to 9 were"):
+        named(played, [5])

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from worldgrid.report import write
 from worldgrid.results import write_failures
 
+from .large import NAME as LARGE
+from .large import make_large
 from .synthetic import BATCH, EPISODES, NAME, STEPS, MadeUp, make
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "use", "path"}
@@ -95,9 +98,9 @@ def test_what_a_user_wrote_is_shown_as_text(page: str) -> None:
     assert "<b>not bold</b>" not in page
 
 
-def test_two_videos_play_every_state_of_a_success_and_a_failure(page: str) -> None:
+def test_videos_play_every_state_of_a_success_a_failure_and_four_disagreements(page: str) -> None:
     films = Page(page).videos
-    assert len(films) == 2
+    assert len(films) == 2 + 2 * 4
     for film in films:
         with av.open(io.BytesIO(film)) as container:
             assert sum(1 for _ in container.decode(video=0)) == STEPS + 1
@@ -142,3 +145,52 @@ def test_a_grid_that_has_not_begun_has_a_report_too(tmp_path: Path) -> None:
     page = write(made.store, NAME).read_text(encoding="utf-8")
     assert Page(page).open == []
     assert "No trial has finished yet." in page
+
+
+def test_the_page_pools_seeds_into_choices(page: str) -> None:
+    assert "<h2>Choices</h2>" in page
+    assert page.index("<h2>Choices</h2>") < page.index("<h2>Axis by axis</h2>") < page.index("<h2>Trials</h2>")
+
+
+def test_every_number_has_its_command(page: str, made: MadeUp) -> None:
+    for trial in made.trials:
+        seed = trial["labels"]["train.seed"]
+        assert f"worldgrid run {NAME}.yaml train.lr=5e-4" in page
+        assert f"train.seed={seed}</code>" in page
+
+
+def test_the_page_says_what_a_trial_changes_in_the_baseline(page: str) -> None:
+    assert "<code>planner.kind: cem → gd</code>" in page
+
+
+def test_the_random_floor_stands_beside_each_number(page: str) -> None:
+    assert page.count(">10.0 %</td>") == 8
+    assert "10.0 % by random actions" in page
+
+
+def test_a_predictor_that_ignores_its_actions_is_called_out(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made.finish_all()
+    deaf, listening = (made.trials[place]["steps"]["train"] for place in (0, 1))
+    made.done(deaf, 100, {"validation/action_sensitivity": 1.02})
+    made.done(listening, 100, {"validation/action_sensitivity": 3.0})
+    page = write(made.store, NAME).read_text(encoding="utf-8")
+    assert f"The predictor of {deaf} ignores its actions: its error is 1.02 times" in page
+    assert f"The predictor of {listening}" not in page
+
+
+def test_another_grid_stands_beside_this_one(made: MadeUp) -> None:
+    page = write(made.store, NAME, against=NAME).read_text(encoding="utf-8")
+    assert f"<h2>Against {NAME}</h2>" in page
+    assert Page(page).open == []
+    write(made.store, NAME)
+
+
+@pytest.mark.slow
+def test_a_thousand_trials_are_a_page_that_opens(tmp_path: Path) -> None:
+    store = make_large(tmp_path, seeds=1)
+    begun = time.process_time()
+    page = write(store, LARGE)
+    assert time.process_time() - begun < 30
+    assert page.stat().st_size < 15e6
+    assert Page(page.read_text(encoding="utf-8")).open == []

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldgrid.results import read_curve, read_grid, read_recordings, write_failures
+from worldgrid.curve import read_curve
+from worldgrid.results import read_grid, read_recordings, write_failures
 from worldgrid.spec import ConfigError
 
 from .synthetic import BATCH, EPISODES, NAME, STEPS, MadeUp, make

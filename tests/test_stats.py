@@ -1,27 +1,13 @@
-"""Intervals, paired tests, and what is said of a grid."""
-
-from pathlib import Path
+"""Intervals and paired tests."""
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ttest_1samp
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
-from worldgrid.results import Grid, read_grid
-from worldgrid.stats import Paired, answer, compare_axes, compare_baseline, holm, main_effect, mcnemar, wilson
-
-from .synthetic import NAME, MadeUp, make
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return made
-
-
-@pytest.fixture(scope="module")
-def grid(made: MadeUp) -> Grid:
-    return read_grid(made.store, NAME)
+from worldgrid.stats import Paired, Spread, effect, holm, mcnemar, pool, rate_interval, spread_of, wilson
 
 
 @pytest.mark.parametrize(
@@ -88,61 +74,93 @@ def test_a_paired_interval_covers_the_truth_as_often_as_it_says() -> None:
     assert 0.93 <= covered / 1000 <= 0.985
 
 
-def test_the_choice_that_was_made_better_is_called_better(grid: Grid) -> None:
-    (planner,) = [one for one in compare_axes(grid) if one.axis == "planner"]
-    assert (planner.verdict, planner.cells, planner.paired.n) == ("better", 4, 160)
-    assert planner.p < 0.001
-    assert planner.sentence.startswith("cem is better than gd (")
+@pytest.mark.parametrize(("successes", "n"), [(0, 32), (5, 96), (48, 96), (96, 96)])
+def test_wilson_is_what_statsmodels_says(successes: int, n: int) -> None:
+    assert wilson(successes, n) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-12)
 
 
-def test_choices_that_were_made_equal_show_no_difference(grid: Grid) -> None:
-    (conditioning,) = [one for one in compare_axes(grid) if one.axis == "conditioning"]
-    assert conditioning.verdict == "no difference"
-    assert conditioning.sentence.startswith("adaln and feature: no difference at this n (")
+def test_holm_is_what_statsmodels_says() -> None:
+    values = np.random.default_rng(0).random(20).tolist()
+    assert holm(values) == pytest.approx(multipletests(values, method="holm")[1])
 
 
-def test_seeds_are_repetitions_and_not_compared(grid: Grid) -> None:
-    assert {one.axis for one in compare_axes(grid)} == {"conditioning", "planner"}
+def test_mcnemar_is_what_statsmodels_says() -> None:
+    paired = Paired(both=20, wins=12, losses=4, neither=28)
+    table = [[paired.both, paired.wins], [paired.losses, paired.neither]]
+    assert paired.p == pytest.approx(reference_mcnemar(table, exact=True).pvalue)
 
 
-def test_p_values_are_corrected_for_their_number(grid: Grid) -> None:
-    comparisons = compare_axes(grid)
-    assert [one.p for one in comparisons] == pytest.approx(holm([one.paired.p for one in comparisons]))
+def test_tasks_played_once_have_wilsons_own_interval() -> None:
+    success = np.random.default_rng(0).random(64) < 0.7
+    assert rate_interval(np.arange(64), success) == pytest.approx(wilson(int(success.sum()), 64))
 
 
-def test_trials_stand_against_the_baseline_of_their_own_seed(grid: Grid) -> None:
-    against = compare_baseline(grid)
-    assert len(against) == 6
-    assert all(grid.trials[place].key not in against for place in (0, 1))
-    name = "conditioning=feature,planner=gd,train.seed=1"
-    (one,) = [one for one in against.values() if one.first == name]
-    assert (one.second, one.verdict) == ("conditioning=adaln,planner=cem,train.seed=1", "worse")
+def test_a_task_counts_once_however_often_the_same_thing_happens_on_it() -> None:
+    success = np.random.default_rng(0).random(64) < 0.7
+    low, high = rate_interval(np.tile(np.arange(64), 3), np.tile(success, 3))
+    assert (low, high) == pytest.approx(wilson(int(success.sum()), 64), abs=5e-3)
 
 
-def test_the_main_effect_pools_all_trials_of_a_label(grid: Grid) -> None:
-    chosen = [trial.final.episodes.successes for trial in grid.trials if trial.labels["planner"] == "gd"]
-    assert main_effect(grid, "planner", "gd") == (sum(chosen), 160)
+def test_independent_episodes_on_the_same_tasks_count_almost_all() -> None:
+    success = np.random.default_rng(0).random(3 * 400) < 0.5
+    low, high = rate_interval(np.tile(np.arange(400), 3), success)
+    alone = wilson(int(success.sum()), len(success))
+    assert high - low == pytest.approx(alone.high - alone.low, rel=0.1)
 
 
-def test_the_answer_names_the_best_trial_and_what_mattered(grid: Grid) -> None:
-    text = answer(grid, compare_axes(grid))
-    assert "planner: cem beats gd by" in text
-    assert "no difference at this n between the choices of conditioning." in text
+def test_one_training_is_a_t_test_over_tasks() -> None:
+    differences = np.random.default_rng(0).normal(0.1, 0.5, 40)
+    found, wanted = effect(np.zeros(40, int), np.arange(40), differences), ttest_1samp(differences, 0)
+    assert found.p == pytest.approx(wanted.pvalue)
+    assert found.interval == pytest.approx(tuple(wanted.confidence_interval()))
 
 
-def test_tasks_of_different_environments_are_not_paired(made: MadeUp, tmp_path: Path) -> None:
-    other = make(tmp_path)
-    other.finish_all()
-    trials = other.trials
-    for trial in trials:
-        trial["settings"]["env"] = {"kind": "point", "size": 32 if trial["labels"]["planner"] == "gd" else 64}
-    other.ask(trials=trials)
-    assert {one.axis for one in compare_axes(read_grid(other.store, NAME))} == {"conditioning"}
+def test_trainings_that_differ_make_an_effect_less_sure() -> None:
+    rng = np.random.default_rng(0)
+    noise, luck = rng.normal(0, 0.3, (4, 200)), np.array([[0.2], [-0.2], [0.15], [-0.15]])
+    ids = np.repeat(np.arange(4), 200), np.tile(np.arange(200), 4)
+    alike, unlike = (effect(*ids, (0.1 + one).reshape(-1)) for one in (noise, noise + luck))
+    assert alike.p < 0.001
+    assert unlike.p > 0.2
 
 
-def test_a_grid_without_results_says_so(tmp_path: Path) -> None:
-    made = make(tmp_path)
-    made.ask()
-    grid = read_grid(made.store, NAME)
-    assert compare_axes(grid) == []
-    assert answer(grid, []) == "No trial has finished yet."
+def test_an_effect_is_as_sure_as_a_bootstrap_over_trainings_and_tasks() -> None:
+    rng = np.random.default_rng(0)
+    values = 0.1 + rng.normal(0, 0.2, (40, 1)) + rng.normal(0, 0.2, (1, 40)) + rng.normal(0, 0.2, (40, 40))
+    found = effect(np.repeat(np.arange(40), 40), np.tile(np.arange(40), 40), values.reshape(-1))
+    drawn = [values[rng.integers(40, size=40)][:, rng.integers(40, size=40)].mean() for _ in range(4000)]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert found.interval == pytest.approx((low, high), abs=0.02)
+
+
+def test_the_episodes_wanted_are_enough_to_tell_a_difference_of_that_size() -> None:
+    rng, found = np.random.default_rng(0), 0
+    first, second = rng.random((2, 100_000)) < np.array([[0.6], [0.5]])
+    wanted = effect(np.zeros(100_000, int), np.arange(100_000), first.astype(float) - second).wanted
+    assert wanted is not None
+    for _ in range(1000):
+        one, two = rng.random((2, round(wanted))) < np.array([[0.6], [0.5]])
+        found += effect(np.zeros(len(one), int), np.arange(len(one)), one.astype(float) - two).p < 0.05
+    assert 0.75 <= found / 1000 <= 0.85
+
+
+def test_no_number_of_episodes_tells_what_trainings_blur() -> None:
+    values = np.array([[0.3], [-0.28]]) + np.random.default_rng(0).normal(0, 0.1, (2, 50))
+    assert effect(np.repeat([0, 1], 50), np.tile(np.arange(50), 2), values.reshape(-1)).wanted is None
+
+
+def test_two_trainings_that_agree_by_luck_are_not_believed() -> None:
+    differences = np.tile(np.random.default_rng(0).normal(0.3, 1.0, 64), 2)
+    ids = np.repeat([0, 1], 64), np.tile(np.arange(64), 2)
+    alone, pooled = effect(*ids, differences), effect(*ids, differences, Spread(0.1, 6.0))
+    assert pooled.p > alone.p
+
+
+def test_spreads_are_pooled_by_their_degrees_of_freedom() -> None:
+    assert pool([Spread(0.1, 1.0), Spread(0.4, 2.0), Spread(0.0, 0.0)]) == pytest.approx((0.3, 3.0))
+    assert spread_of(np.array([0, 0, 1, 1]), np.array([0.0, 0.2, 0.4, 0.6])) == pytest.approx((0.08, 1.0))
+
+
+def test_pairs_that_all_agree_are_told_with_the_rule_of_three() -> None:
+    nothing = effect(np.zeros(60, int), np.arange(60), np.zeros(60))
+    assert (nothing.p, nothing.interval) == (1.0, (-0.05, 0.05))

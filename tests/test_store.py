@@ -4,6 +4,9 @@ import hashlib
 import json
 import multiprocessing
 import pickle
+import signal
+import subprocess
+import sys
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -145,3 +148,102 @@ def test_writing_leaves_no_other_file(tmp_path: Path) -> None:
 def test_a_digest_is_the_sha256_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "weights").write_bytes(b"abc" * 100_000)
     assert file_digest(tmp_path / "weights") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def finished(store: Store) -> Path:
+    """The folder of a step with two files."""
+    folder = store.workspace(STEP.key)
+    write_whole(folder / "frames", b"many frames")
+    write_whole(folder / "parts" / "0", b"one part")
+    store.commit(STEP, {}, seconds=1.0, host=HOST)
+    return folder
+
+
+def test_a_commit_knows_every_file_by_its_content(store: Store) -> None:
+    folder = finished(store)
+    (folder / ".hidden").write_bytes(b"")
+    done = store.done(STEP.key)
+    assert done is not None
+    assert done.files["frames"] == {"bytes": 11, "sha256": hashlib.sha256(b"many frames").hexdigest()}
+    assert sorted(done.files) == ["frames", "parts/0"]
+    assert store.size(STEP.key) == 11 + 8
+
+
+def test_files_that_are_as_they_were_committed_are_sound(store: Store) -> None:
+    finished(store)
+    store.verify(STEP.key)
+
+
+@pytest.mark.parametrize("content", [b"many frame", b"many flames"], ids=["truncated", "changed"])
+def test_a_damaged_file_gets_one_line_that_names_it(store: Store, content: bytes) -> None:
+    path = finished(store) / "frames"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"/frames: damaged \(its SHA-256 is another\); move the folder away"):
+        store.verify(STEP.key)
+
+
+def test_a_missing_file_gets_one_line_that_names_it(store: Store) -> None:
+    (finished(store) / "parts" / "0").unlink()
+    with pytest.raises(ConfigError, match="/parts/0: missing; move the folder away to run the step again"):
+        store.verify(STEP.key)
+
+
+def test_commits_from_before_files_were_known_are_taken_as_they_are(store: Store) -> None:
+    path = finished(store) / DONE
+    older = {name: value for name, value in json.loads(path.read_text()).items() if name != "files"}
+    path.write_text(json.dumps(older))
+    store.verify(STEP.key)
+
+
+def test_a_step_is_claimed_by_one_process_at_a_time(store: Store) -> None:
+    claim = store.claim(STEP.key)
+    assert claim is not None
+    assert store.claim(STEP.key) is None
+    claim.close()
+    again = store.claim(STEP.key)
+    assert again is not None
+    again.close()
+
+
+def test_a_claim_ends_with_its_process_however_it_ends(store: Store) -> None:
+    code = f"import os, signal; from worldgrid.store import Store; Store({str(store.root)!r}).claim({STEP.key!r})"
+    held = subprocess.run([sys.executable, "-c", f"{code}; os.kill(os.getpid(), signal.SIGKILL)"], check=False)
+    assert held.returncode == -signal.SIGKILL
+    claim = store.claim(STEP.key)
+    assert claim is not None
+    claim.close()
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_file_and_nothing_committed(store: Store) -> None:
+    finished(store)
+    code = (
+        "import resource, signal; from worldgrid.store import Store, write_whole; from worldgrid.step import Step; "
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); "
+        f"write_whole(Store({str(store.root)!r}).workspace('train-0123456789ab') / 'weights', bytes(10_000))"
+    )
+    full = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "File too large" in full.stderr
+    assert list(store.folder("train-0123456789ab").iterdir()) == []
+    store.verify(STEP.key)
+
+
+def test_a_clock_that_jumps_changes_no_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = finished(store) / DONE
+    before = first.read_bytes()
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    store.commit(STEP, {"loss": 1.0}, seconds=-5.0, host=HOST)
+    assert first.read_bytes() == before
+
+
+def test_a_step_that_is_removed_is_unfinished(store: Store) -> None:
+    finished(store)
+    store.remove(STEP.key)
+    assert store.done(STEP.key) is None
+    assert store.every_key() == []
+
+
+def test_only_folders_named_by_keys_are_steps(store: Store) -> None:
+    finished(store)
+    (store.root / "mlflow").mkdir()
+    (store.root / "grids").mkdir()
+    assert store.every_key() == [STEP.key]

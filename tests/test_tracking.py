@@ -3,19 +3,19 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from worldgrid import report
 from worldgrid.results import write_failures
+from worldgrid.served import serve, tracking_uri
 from worldgrid.spec import ConfigError
 from worldgrid.store import Store
-from worldgrid.tracking import Tracker, serve, tracking_uri
+from worldgrid.tracking import Tracker, catch_up
 
 from .synthetic import BATCH, EPISODES, EPOCHS, NAME, MadeUp, make
+from .tracked import content, models_of, of_trial, runs_of, steps
 
 
 @pytest.fixture(scope="session")
@@ -44,48 +44,12 @@ def second_server(tmp_path: Path, empty_database: Path) -> str:
     return f"sqlite:///{tmp_path / 'second.db'}"
 
 
-def runs_of(uri: str) -> Iterator[tuple[Any, Any]]:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
-    experiment = client.get_experiment_by_name(NAME)
-    assert experiment is not None
-    for run in client.search_runs([experiment.experiment_id]):
-        yield client, run
-
-
-def content(uri: str) -> dict[str, Any]:
-    """All that a server says of the grid, less the ids that it chose itself."""
-    found = {}
-    for client, run in runs_of(uri):
-        tags = {name: value for name, value in run.data.tags.items() if name != "mlflow.parentRunId"}
-        points = {
-            name: sorted((m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, name))
-            for name in run.data.metrics
-        }
-        folder = Path(run.info.artifact_uri.removeprefix("file://"))
-        files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-        key = tags.get("worldgrid.trial", "parent")
-        assert key not in found
-        found[key] = (run.info.status, run.info.run_name, run.info.end_time, run.data.params, tags, points, files)
-    return found
-
-
-def of_trial(uri: str, trial: dict[str, Any]) -> tuple[Any, Any]:
-    return next((client, run) for client, run in runs_of(uri) if run.data.tags.get("worldgrid.trial") == trial["key"])
-
-
-def steps(uri: str, trial: dict[str, Any], metric: str) -> list[int]:
-    client, run = of_trial(uri, trial)
-    return [point.step for point in client.get_metric_history(run.info.run_id, metric)]
-
-
 def test_a_grid_is_one_parent_with_a_child_per_trial(made: MadeUp) -> None:
     Tracker(made.store, NAME).sync()
     runs = [run for _, run in runs_of(tracking_uri(made.store))]
     (parent,) = [run for run in runs if "worldgrid.trial" not in run.data.tags]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert {run.info.run_name for run in children} == {trial["name"] for trial in made.trials}
+    assert {run.info.run_name for run in children} == {", ".join(trial["labels"].values()) for trial in made.trials}
     assert len(children) == len(made.trials) == len(runs) - 1
     assert {run.info.status for run in runs} == {"RUNNING"}
 
@@ -163,6 +127,62 @@ def test_a_finished_trial_has_its_rate_with_interval_and_its_episodes(made: Made
     assert sum(row[table["columns"].index("success")] for row in table["data"]) == metrics["successes"]
 
 
+def test_a_checkpoint_is_a_model_with_the_metrics_of_every_trial_that_planned_with_it(made: MadeUp) -> None:
+    made.finish_all()
+    Tracker(made.store, NAME).sync()
+    found = models_of(tracking_uri(made.store))
+    assert len(found) == 4
+    train = made.trials[0]["steps"]["train"]
+    status, _, tags, metrics = found[f"{train}-epoch-{EPOCHS:04d}"]
+    assert (status, tags["worldgrid.epoch"]) == ("READY", str(EPOCHS))
+    assert sum(name == "success_rate" for name, _, _ in metrics) == 2
+
+
+def test_the_models_of_the_baseline_and_of_the_best_choice_say_so(made: MadeUp) -> None:
+    made.finish_all()
+    Tracker(made.store, NAME).sync()
+    found = models_of(tracking_uri(made.store))
+    roles = {name: tags.get("worldgrid.role", "") for name, (_, _, tags, _) in found.items()}
+    baselines = {f"{made.trials[place]['steps']['train']}-epoch-{EPOCHS:04d}" for place in (0, 1)}
+    assert {name for name, role in roles.items() if "baseline" in role} == baselines
+    assert sum("best" in role for role in roles.values()) == 2
+
+
+def test_data_sets_are_inputs_of_the_runs_that_used_them(made: MadeUp) -> None:
+    made.finish_all()
+    Tracker(made.store, NAME).sync()
+    _, run = of_trial(tracking_uri(made.store), made.trials[0])
+    data = {one.dataset.name: (one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs}
+    assert data == {"point collect": ("000000000000", "training"), "point tasks": ("222222222222", "evaluation")}
+
+
+def test_a_run_says_how_it_came_about(made: MadeUp) -> None:
+    made.finish_all()
+    Tracker(made.store, NAME).sync()
+    _, run = of_trial(tracking_uri(made.store), made.trials[0])
+    assert run.data.tags["worldgrid.command"].startswith(f"worldgrid run {NAME}.yaml train.lr=5e-4 'planner=")
+    assert run.data.tags["mlflow.source.git.commit"] == "abc"
+    assert run.data.tags["worldgrid.packages"] == "torch 2.15.0"
+
+
+def test_the_load_of_the_machine_is_under_mlflows_own_names(made: MadeUp) -> None:
+    train, uri = made.trials[0]["steps"]["train"], tracking_uri(made.store)
+    (made.store.workspace(train) / "system.jsonl").write_text(
+        '{"step": 7, "time": 1.0, "system/cpu_utilization_percentage": 55.0}\n'
+    )
+    Tracker(made.store, NAME).sync()
+    assert steps(uri, made.trials[0], "system/cpu_utilization_percentage") == [7]
+
+
+def test_a_server_that_does_not_answer_loses_nothing_and_is_one_line(
+    made: MadeUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    said = catch_up(made.store, NAME, "http://127.0.0.1:9")
+    assert "\n" not in said
+    assert said.endswith(f"nothing is lost: `worldgrid track {NAME}` writes the rest")
+
+
 def test_a_failed_trial_says_why_and_goes_on_when_it_is_run_again(made: MadeUp) -> None:
     trial, uri = made.trials[0], tracking_uri(made.store)
     write_failures(made.store, NAME, {trial["key"]: "out of memory"})
@@ -191,9 +211,9 @@ def test_the_parent_carries_the_table_the_report_and_the_answer(made: MadeUp) ->
     made.finish_all()
     report.write(made.store, NAME)
     Tracker(made.store, NAME).sync()
-    status, _, _, _, tags, _, files = content(tracking_uri(made.store))["parent"]
+    status, _, _, _, tags, _, _, _, files = content(tracking_uri(made.store))["parent"]
     assert status == "FINISHED"
-    assert files.keys() == {"grid.yaml", "trials.csv", "trials.md", "report.html"}
+    assert files.keys() == {"grid.yaml", "trials.csv", "trials.md", "choices.csv", "reproduce.json", "report.html"}
     assert files["report.html"] == (made.store.root / "reports" / NAME / "report.html").read_bytes()
     assert "planner: cem beats gd" in tags["mlflow.note.content"]
 
@@ -204,7 +224,7 @@ def test_the_baseline_carries_its_two_videos(made: MadeUp) -> None:
     report.write(made.store, NAME)
     Tracker(made.store, NAME).sync()
     said = content(tracking_uri(made.store))
-    videos = {key: sum(name.startswith("videos/") for name in said[key][-1]) for key in said}
+    videos = {key: sum(name.startswith("videos/") for name in said[key][-1]) for key in said if key != "models"}
     assert [key for key, count in videos.items() if count] == [made.trials[0]["key"]]
     assert videos[made.trials[0]["key"]] == 2
 
@@ -223,7 +243,7 @@ def test_a_replay_into_an_empty_server_equals_what_was_written_live(made: MadeUp
     tracker.sync()
     Tracker(made.store, NAME, second_server).sync()
     live, replayed = content(tracking_uri(made.store)), content(second_server)
-    assert live.keys() == replayed.keys() == {"parent", *(trial["key"] for trial in made.trials)}
+    assert live.keys() == replayed.keys() == {"parent", "models", *(trial["key"] for trial in made.trials)}
     for key in live:
         assert live[key] == replayed[key], key
 

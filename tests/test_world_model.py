@@ -11,11 +11,11 @@ from torch import Tensor
 from worldgrid.encoders import Encoder
 from worldgrid.envs import Observation
 from worldgrid.objectives import GoalDistance
-from worldgrid.predictors import Latent, Predictor, Shapes
+from worldgrid.predictors import Latent, Predictor, Shapes, rollout
 from worldgrid.predictors.point import ExactPoint
 from worldgrid.predictors.transformer import Transformer
 from worldgrid.spec import ConfigError, parse
-from worldgrid.world_model import Normalisation, WorldModel, rollout
+from worldgrid.world_model import Normalisation, WorldModel
 
 SHAPES = Shapes(patches=4, width=12, action=4, proprio=2)
 STATISTICS = Normalisation(
@@ -57,8 +57,11 @@ def predictor(**settings: object) -> Predictor:
     return made
 
 
-def world_model(*, rows: int | None = None, context: int = 2) -> WorldModel:
-    return WorldModel(Corners(), predictor(), STATISTICS, context=context, rows=rows)
+def world_model(*, each: int = 0, memory: int | None = None) -> WorldModel:
+    """With a predictor whose sequences are said to take `each` bytes."""
+    made = predictor()
+    made.footprint = lambda frames, steps=0: each  # type: ignore[method-assign]
+    return WorldModel(Corners(), made, STATISTICS, context=2, memory=memory)
 
 
 def observation(episodes: int) -> Observation:
@@ -169,9 +172,10 @@ def test_every_candidate_is_imagined_from_its_own_episode() -> None:
             torch.testing.assert_close(imagined.proprio[episode, candidate], alone.proprio[0])
 
 
-def test_a_limit_on_rows_changes_nothing_but_memory() -> None:
+@pytest.mark.parametrize("fitting", [1, 3, 7])
+def test_a_limit_on_memory_changes_nothing_but_memory(fitting: int) -> None:
     seen, actions = observation(2), torch.randn(2, 5, 3, 4)
-    whole, pieces = world_model(), world_model(rows=3)
+    whole, pieces = world_model(), world_model(each=2**20 // fitting, memory=1)
     expected, imagined = whole.imagine(whole.look(seen), actions), pieces.imagine(pieces.look(seen), actions)
     torch.testing.assert_close(imagined.visual, expected.visual)
     objective = GoalDistance(proprio=0.1)
@@ -197,6 +201,32 @@ def test_gradients_of_a_cost_reach_the_actions_alone() -> None:
     assert actions.grad is not None
     assert actions.grad.abs().amax(dim=3).min() > 0
     assert all(parameter.grad is None for parameter in model.predictor.parameters())
+
+
+def test_a_gradient_in_blocks_is_the_gradient_of_the_whole() -> None:
+    seen, drawn = observation(2), torch.randn(2, 5, 3, 4)
+
+    def gradient(model: WorldModel) -> Tensor:
+        actions = drawn.clone().requires_grad_()
+        cost = model.cost(model.look(seen), model.look(observation(2)), GoalDistance(proprio=0.1, norm="l1"))
+        return torch.autograd.grad((cost(actions) * torch.arange(5.0)).sum(), actions)[0]
+
+    torch.testing.assert_close(gradient(world_model(each=2**20 // 3, memory=1)), gradient(world_model()))
+
+
+def test_planning_in_bfloat16_is_close_and_costs_stay_float32() -> None:
+    exact, rough = world_model(), WorldModel(Corners(), predictor(), STATISTICS, context=2, precision="bfloat16")
+    start, actions = exact.look(observation(2)), torch.randn(2, 3, 4, 4)
+    costs = [model.cost(start, start.map(lambda z: z.flip(0)), GoalDistance())(actions) for model in (exact, rough)]
+    assert costs[1].dtype == torch.float32
+    assert not torch.equal(*costs)
+    torch.testing.assert_close(costs[1], costs[0], rtol=0.1, atol=0.0)
+
+
+def test_a_streaming_model_plans_with_the_frames_it_was_trained_with() -> None:
+    made = predictor(window="streaming", context=3)
+    with pytest.raises(ConfigError, match=r"mpc.context: given 2; predictor.context \(3\) fits"):
+        WorldModel(Corners(), made, STATISTICS, context=2)
 
 
 def test_a_world_model_is_frozen() -> None:

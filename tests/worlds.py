@@ -3,13 +3,19 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
+from worldgrid.checkpoints import checkpoint_name
 from worldgrid.experiment import Experiment
+from worldgrid.ledger import chunks, finish
 from worldgrid.predictors import Shapes
+from worldgrid.scale import Scale
+from worldgrid.stages import Job, tasks
+from worldgrid.stages.evaluate import load_world_model, play_chunk
 from worldgrid.step import Step
 from worldgrid.store import Store
-from worldgrid.trained import Facts, checkpoint_name
+from worldgrid.trained import Facts
 from worldgrid.world_model import Normalisation
 
 EXACT: dict[str, Any] = {
@@ -24,7 +30,7 @@ EXACT: dict[str, Any] = {
 
 
 def exact_evaluation(store: Store, **changes: Any) -> Step:
-    """An evaluation of the exact predictor, whose `training` (nothing to learn) lies finished in the store."""
+    """An evaluation of the exact predictor; its training (nothing to learn) and its tasks lie finished in the store."""
     experiment = Experiment.parse(EXACT | changes)
     evaluation = experiment.evaluations()[-1]
     train = evaluation.step.inputs["train"]
@@ -35,7 +41,57 @@ def exact_evaluation(store: Store, **changes: Any) -> Step:
     )
     Facts(experiment.predictor, Shapes(patches=1, width=2, action=10, proprio=2), exact).write(folder)
     store.commit(train, {}, seconds=0.0, host={})
+    draw_tasks(store, evaluation.step)
     return evaluation.step
+
+
+UNTRAINED: dict[str, Any] = {
+    "encoder": {"kind": "pixels", "patch": 16},
+    "predictor": {"kind": "transformer", "width": 32, "depth": 2, "heads": 4, "context": 2},
+    "planner": {"kind": "cem", "samples": 16, "iterations": 2, "elites": 4},
+    "train": {"epochs": 1},
+    "collect": {"keep": 5, "steps": 50},
+    "mpc": {"horizon": 3, "execute": 2, "steps": 20},
+    "objective": {"proprio": 0.1},
+}
+"""A transformer that learned nothing: what it plans is worthless, and must be the same everywhere."""
+
+
+def untrained_evaluation(store: Store, **changes: Any) -> Step:
+    """An evaluation of a predictor with drawn weights; its training and its tasks lie finished in the store."""
+    experiment = Experiment.parse(UNTRAINED | changes)
+    evaluation = experiment.evaluations()[-1]
+    train, env = evaluation.step.inputs["train"], experiment.env
+    folder = store.workspace(train.key)
+    encoder = experiment.encoder.build(env)
+    shapes = Shapes(encoder.patches, encoder.width, env.frameskip * env.action_dim, env.proprio_dim)
+    torch.manual_seed(0)
+    save_file(experiment.predictor.build(shapes).state_dict(), folder / checkpoint_name(evaluation.epoch))
+    plain = Normalisation(
+        action_mean=(0.0,) * env.action_dim,
+        action_std=(1.0,) * env.action_dim,
+        proprio_mean=(0.0,) * env.proprio_dim,
+        proprio_std=(1.0,) * env.proprio_dim,
+    )
+    Facts(experiment.predictor, shapes, plain).write(folder)
+    store.commit(train, {}, seconds=0.0, host={})
+    draw_tasks(store, evaluation.step)
+    return evaluation.step
+
+
+def play_alone(store: Store, step: Step) -> bytes:
+    """The episode table as one process makes it, without Ray."""
+    world_model = load_world_model(step, store)
+    for chunk in chunks(step):
+        play_chunk(step, world_model, chunk, store)
+    finish(step, store.workspace(step.key))
+    return table_bytes(store, step)
+
+
+def draw_tasks(store: Store, evaluation: Step) -> None:
+    """Leave the tasks of an evaluation in the store."""
+    step = evaluation.inputs["tasks"]
+    store.commit(step, tasks.run(Job.open(step, store, Scale())), seconds=0.0, host={})
 
 
 def table_bytes(store: Store, step: Step) -> bytes:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from worldgrid.commands.cluster import cluster
+from worldgrid.commands.compare import compare
+from worldgrid.commands.doctor import doctor
+from worldgrid.commands.gc import gc
+from worldgrid.commands.ingest import ingest
+from worldgrid.commands.list import list_
+from worldgrid.commands.logs import logs
+from worldgrid.commands.overfit import overfit
+from worldgrid.commands.profile import profile
+from worldgrid.commands.replay import replay
+from worldgrid.commands.results import results
+from worldgrid.commands.status import status
+from worldgrid.commands.stop import stop
+from worldgrid.commands.submit import submit
 from worldgrid.spec import ConfigError
 
 app = typer.Typer(
@@ -23,7 +38,13 @@ File = Annotated[Path, typer.Argument(help="The grid file.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings by path: train.lr=1e-3, or planner.samples=100,300 for an axis.")
 ]
-StoreAt = Annotated[str, typer.Option("--store", envvar="WORLDGRID_STORE", help="Folder of the store.")]
+StoreAt = Annotated[
+    str, typer.Option("--store", envvar="WORLDGRID_STORE", help="Folder of the store, or s3://bucket/prefix.")
+]
+StoreOf = Annotated[
+    str | None,
+    typer.Option("--store", envvar="WORLDGRID_STORE", help="Folder or s3://bucket/prefix; the file's by default."),
+]
 
 _QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this interpreter, not a second environment
@@ -55,28 +76,59 @@ def quiet() -> None:
 
 
 @app.command()
-def show(file: File, overrides: Overrides = None, store: StoreAt = "store") -> None:
-    """Trials, distinct steps, and which of them are in the store already. Starts nothing."""
+def show(
+    file: File,
+    overrides: Overrides = None,
+    *,
+    store: StoreOf = None,
+    price: Annotated[bool, typer.Option("--price", help="Also what it costs: FLOPs, hours, bytes, savings.")] = False,
+    gpu_hour: Annotated[float, typer.Option("--gpu-hour", help="Price of an hour of a GPU.", min=0)] = 0.0,
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="FLOPs a second of one worker; measured here by default.", min=1)
+    ] = None,
+) -> None:
+    """Trials, distinct steps, and which of them are in the store already. Starts nothing, fetches no weights."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from worldgrid.commands.price import print_price
     from worldgrid.console import show_grid
     from worldgrid.grid import read_grid
+    from worldgrid.price import price as priced
     from worldgrid.store import Store
 
-    show_grid(read_grid(file, overrides or ()), Store(store))
+    grid = read_grid(file, overrides or (), without_weights=True)
+    there = Store(store or grid.store)
+    show_grid(grid, there)
+    if price:
+        print_price(priced(grid, there, gpu_hour=gpu_hour, flops_per_second=rate), gpu_hour)
 
 
 @app.command()
-def run(file: File, overrides: Overrides = None, store: StoreAt = "store") -> None:
+def run(
+    file: File,
+    overrides: Overrides = None,
+    store: StoreOf = None,
+    budget: Annotated[
+        str | None, typer.Option("--budget", help="Most worker-hours, like 200h; above them nothing starts.")
+    ] = None,
+) -> None:
     """Run a grid; what is in the store already is not run again."""
     from worldgrid import sweep
-    from worldgrid.console import Board, print_results
+    from worldgrid.console import Board, print_failures, print_results
     from worldgrid.exchange import check_imports
     from worldgrid.grid import read_grid
+    from worldgrid.ingest import check_ingested
+    from worldgrid.price import check_budget, price, read_budget
     from worldgrid.report import write
+    from worldgrid.served import tracking_uri
     from worldgrid.store import Store
-    from worldgrid.tracking import Tracker, tracking_uri
+    from worldgrid.tracking import catch_up
 
-    grid, there = read_grid(file, overrides or ()), Store(store)
+    most, grid = budget and read_budget(budget), read_grid(file, overrides or ())
+    there = Store(store or grid.store)
     check_imports(grid, there)
+    check_ingested(grid, there)
+    if most:
+        check_budget(price(grid, there), most)
     there.prepare()
     sweep.write_record(there, grid)
     uri, trials, ran = tracking_uri(there), sweep.open_trials(grid, there), None
@@ -86,21 +138,32 @@ def run(file: File, overrides: Overrides = None, store: StoreAt = "store") -> No
                 ran = sweep.run(grid, trials, there, uri, board.update)
     except KeyboardInterrupt:
         print("stopped; finished steps are kept, the same command goes on from here", file=sys.stderr)  # noqa: T201
-        Tracker(there, grid.name, uri).close()
+        if behind := catch_up(there, grid.name, uri, stopped=True):
+            print(behind, file=sys.stderr)  # noqa: T201
         raise typer.Exit(130) from None
     page = write(there, grid.name)
-    Tracker(there, grid.name, uri).sync()
+    behind = catch_up(there, grid.name, uri)
     print_results(grid, there, page, ran)
+    if behind:
+        print(behind, file=sys.stderr)  # noqa: T201
+    if ran:
+        print_failures(
+            grid, ran, shlex.join(["worldgrid", "run", str(file), *grid.overrides, "--store", there.address])
+        )
     raise typer.Exit(1 if sweep.open_trials(grid, there) else 0)
 
 
 @app.command()
-def report(name: Annotated[str, typer.Argument(help="Name of a grid that ran.")], store: StoreAt = "store") -> None:
+def report(
+    name: Annotated[str, typer.Argument(help="Name of a grid that ran.")],
+    against: Annotated[str | None, typer.Option("--against", help="Another grid to compare with.")] = None,
+    store: StoreAt = "store",
+) -> None:
     """Write a grid's report from what is in the store now."""
     from worldgrid.report import write
     from worldgrid.store import Store
 
-    print(write(Store(store), name))  # noqa: T201
+    print(write(Store(store), name, against))  # noqa: T201
 
 
 @app.command()
@@ -110,8 +173,9 @@ def track(
     store: StoreAt = "store",
 ) -> None:
     """Write a grid from the store into MLflow: again, or into an empty server."""
+    from worldgrid.served import tracking_uri
     from worldgrid.store import Store
-    from worldgrid.tracking import Tracker, tracking_uri
+    from worldgrid.tracking import Tracker
 
     there = Store(store)
     Tracker(there, name, to or tracking_uri(there)).sync()
@@ -120,8 +184,8 @@ def track(
 @app.command()
 def ui(store: StoreAt = "store", port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000) -> None:
     """Serve the MLflow UI of the store on 127.0.0.1, until Ctrl-C."""
+    from worldgrid.served import serve
     from worldgrid.store import Store
-    from worldgrid.tracking import serve
 
     serve(Store(store), port)
 
@@ -162,6 +226,22 @@ def export(
     from worldgrid.store import Store
 
     write_folder(take(Store(store), step, epoch), folder)
+
+
+app.command()(compare)
+app.command()(doctor)
+app.command()(gc)
+app.command()(ingest)
+app.command()(overfit)
+app.command()(profile)
+app.command()(replay)
+app.command()(results)
+app.command()(status)
+app.command()(submit)
+app.command("list")(list_)
+app.command()(logs)
+app.command()(stop)
+app.add_typer(cluster, name="cluster")
 
 
 if __name__ == "__main__":

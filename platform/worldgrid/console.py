@@ -11,20 +11,26 @@ from types import TracebackType
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
+from rich.filesize import decimal
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from worldgrid import results
+from worldgrid.curve import read_curve
 from worldgrid.grid import Grid, Trial
+from worldgrid.progress import Snapshot, failures
+from worldgrid.sizes import room, step_bytes
 from worldgrid.spec import JSON
-from worldgrid.stats import probability, wilson
+from worldgrid.stats import wilson
 from worldgrid.step import Step
 from worldgrid.store import Store
-from worldgrid.sweep import Snapshot
 from worldgrid.tables import Row, make_rows
+from worldgrid.wording import probability
 
-STAGES = ("collect", "pretrain", "encode", "train", "evaluate")
+STAGES = ("collect", "pretrain", "encode", "train", "tasks", "evaluate")
+LISTED = 200
+"""Most trials that are shown one by one."""
 
 
 def show_grid(grid: Grid, store: Store, console: Console | None = None) -> None:
@@ -33,15 +39,26 @@ def show_grid(grid: Grid, store: Store, console: Console | None = None) -> None:
     if grid.question:
         console.print(Text(grid.question, style="italic"))
     trials = Table("trial", *grid.axes, "train", "evaluate", title=f"{grid.name}: {len(grid.trials)} trials")
-    for trial in grid.trials:
+    for trial in grid.trials[:LISTED]:
         last = trial.evaluations[-1].step
         trials.add_row(trial.key, *trial.labels.values(), _known(store, trial.training), _known(store, last))
     console.print(trials)
-    steps = Table("stage", "distinct steps", "in the store", "to run", title="steps")
+    if len(grid.trials) > LISTED:
+        console.print(f"and {len(grid.trials) - LISTED:,} more")
+    steps = Table("stage", "distinct steps", "in the store", "to run", "on disk", "to write, at most", title="steps")
+    writes = 0
     for stage, members in _by_stage(grid).items():
-        done = sum(store.done(step.key) is not None for step in members)
-        steps.add_row(stage, str(len(members)), str(done), str(len(members) - done))
+        done = [step for step in members if store.done(step.key)]
+        finished = set(done)
+        fresh = sum(step_bytes(step, store) for step in members if step not in finished)
+        held = sum(step_bytes(step, store) for step in done)
+        counts = (len(members), len(done), len(members) - len(done))
+        steps.add_row(stage, *map(str, counts), decimal(held), decimal(fresh))
+        writes += fresh
     console.print(steps)
+    if writes > room(store):
+        warning = f"the disk of {store.root} has {decimal(room(store))} left; these steps may write {decimal(writes)}"
+        console.print(Text(warning, style="red"), soft_wrap=True)
 
 
 def _known(store: Store, step: Step) -> str:
@@ -127,6 +144,9 @@ class Board:
             playing, workers = snapshot.workers
             tallies = [snapshot.tallies[key] for key in running if key in snapshot.tallies]
             return f"{_rate(tallies)}; {playing} of {workers} workers playing" if tallies else ""
+        if stage in _PARTS:
+            steps = [step for step in self._stages[stage] if step.key in running]
+            return ", ".join(filter(None, (_shards(step, self._store.root / step.key) for step in steps)))
         return ", ".join(filter(None, (pace(results.curve_path(self._store, key)) for key in running)))
 
 
@@ -139,9 +159,20 @@ def _rate(tallies: Sequence[Mapping[str, int]]) -> str:
     return f"{won}/{played} = {won / played:.3f} [{low:.3f}, {high:.3f}]"
 
 
+_PARTS = {"collect": "shard-*.parquet", "encode": "latents-*.npy"}
+"""What a shard of these stages leaves when it is whole."""
+
+
+def _shards(step: Step, folder: Path) -> str:
+    """`3 of 8 shards`; of encoded data from outside, whose number the recipe does not tell, `3 shards`."""
+    collect, done = step.inputs.get("trajectories", step).config["collect"], len(list(folder.glob(_PARTS[step.stage])))
+    of = f"of {-(-collect['episodes'] // collect['shard'])} " if "shard" in collect else ""
+    return f"{done} {of}shards"
+
+
 def pace(curve: Path) -> str:
     """`step 340, 61 steps/s, loss 0.0123` from the end of a training's numbers; empty before the second line."""
-    lines: list[JSON] = [line for line in results.read_curve(curve)[0] if "loss" in line]
+    lines: list[JSON] = [line for line in read_curve(curve)[0] if "loss" in line]
     if len(lines) < 2:
         return ""
     first, last = lines[-min(len(lines), 20)], lines[-1]
@@ -159,10 +190,22 @@ def print_results(grid: Grid, store: Store, page: Path, ran: Snapshot | None, co
         table.add_row(*(row.trial.labels[axis] for axis in grid.axes), *_result(row))
     console.print(table)
     console.print(_account(grid, ran), soft_wrap=True)
-    for error in dict.fromkeys(step.error for step in (ran.steps.values() if ran else ()) if step.error):
-        console.print(Text(f"failed: {error}", style="red"), soft_wrap=True)
     console.print(f"report: {page}", soft_wrap=True)
     console.print("curves, episodes and videos in the MLflow UI: worldgrid ui" + _store_option(store))
+
+
+def print_failures(grid: Grid, ran: Snapshot, again: str, console: Console | None = None) -> None:
+    """The steps that failed, each with its cause, its log and what waits for it; and the command that runs the rest."""
+    console = console or Console()
+    needs = {trial.name: {step.key for one in trial.evaluations for step in one.step.walk()} for trial in grid.trials}
+    failed = failures(ran, needs)
+    for one in failed:
+        console.print(Text(f"failed: {one.cause}", style="red"), soft_wrap=True)
+        console.print(
+            f"  {len(one.trials)} of {len(grid.trials)} trials need it; log: {one.log or 'none'}", soft_wrap=True
+        )
+    if failed:
+        console.print(f"again, only what is missing: {again}", soft_wrap=True)
 
 
 def _result(row: Row) -> tuple[Text, Text]:
@@ -172,7 +215,7 @@ def _result(row: Row) -> tuple[Text, Text]:
     rate = Text(f"{row.rate:.2f} [{row.interval.low:.2f}, {row.interval.high:.2f}]")
     if row.against is None:
         return rate, Text()
-    return rate, Text(f"{row.against.paired.difference:+.2f} ({probability(row.against.p)})")
+    return rate, Text(f"{row.against.effect.difference:+.2f} ({probability(row.against.p)})")
 
 
 def _account(grid: Grid, ran: Snapshot | None) -> str:
@@ -183,4 +226,4 @@ def _account(grid: Grid, ran: Snapshot | None) -> str:
 
 
 def _store_option(store: Store) -> str:
-    return "" if store.root == Path("store").absolute() else f" --store {json.dumps(str(store.root))}"
+    return "" if store.root == Path("store").absolute() else f" --store {json.dumps(store.address)}"

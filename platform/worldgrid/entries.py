@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from worldgrid.answers import Rate
+from worldgrid.reproduce import trial_command
 from worldgrid.results import COLUMNS, Episodes, Evaluation, Grid, Trial
 from worldgrid.spec import JSON
 from worldgrid.stats import wilson
@@ -23,6 +25,13 @@ class Point(NamedTuple):
     time: int
     """Unix milliseconds."""
     step: int
+    checkpoint: int | None = None
+    """The epoch whose model it is a metric of."""
+
+
+def run_name(trial: Trial) -> str:
+    """The labels alone, which fit the narrow columns of MLflow's UI; params and tags say the rest."""
+    return ", ".join(trial.labels.values()) or trial.name
 
 
 def params(trial: Trial) -> dict[str, str]:
@@ -72,8 +81,33 @@ def of_results(evaluations: Sequence[Evaluation]) -> list[Point]:
             low, high = wilson(one.episodes.successes, len(one.episodes))
             metrics = one.done.metrics | {"success_rate_low": low, "success_rate_high": high}
             time = round(1000 * one.done.finished)
-            points += [Point(name, float(value), time, one.epoch) for name, value in metrics.items()]
+            points += [Point(name, float(value), time, one.epoch, one.epoch) for name, value in metrics.items()]
     return points
+
+
+def of_pool(trial: Trial) -> list[Point]:
+    """A finished trial's result over all its evaluated checkpoints, where there are several."""
+    if not trial.finished or len(trial.evaluations) == 1:
+        return []
+    rate = Rate.of([trial])
+    named = zip(("", "_low", "_high"), (rate.rate, *rate.interval), strict=True)
+    time = max(round(1000 * one.done.finished) for one in trial.evaluations if one.done)
+    return [Point(f"pooled_success_rate{suffix}", value, time, trial.final.epoch) for suffix, value in named]
+
+
+def origin(grid: Grid, trial: Trial, facts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The tags that say how a trial came about: command, commit, machines, packages."""
+    packages = {
+        name.removeprefix("packages."): values for name, values in facts.items() if name.startswith("packages.")
+    }
+    said = {
+        "worldgrid.command": trial_command(grid, trial),
+        "mlflow.source.name": f"{grid.name}.yaml",
+        "mlflow.source.git.commit": ", ".join(facts.get("commit", ())),
+        "worldgrid.machine": ", ".join(facts.get("machine", ())),
+        "worldgrid.packages": ", ".join(f"{name} {'/'.join(values)}" for name, values in packages.items()),
+    }
+    return {name: value for name, value in said.items() if value}
 
 
 def of_progress(grid: Grid, trial: Trial, known: Mapping[str, int]) -> list[Point]:

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor
 
+from worldgrid.checkpoints import checkpoint_name
 from worldgrid.grid import Grid
 from worldgrid.host import fingerprint
 from worldgrid.hub import read_folder
@@ -21,7 +22,7 @@ from worldgrid.spec import JSON, ConfigError, read_text, read_yaml, suggest
 from worldgrid.step import Step
 from worldgrid.store import Store, file_digest, write_whole
 from worldgrid.tensors import plain, read_tensors
-from worldgrid.trained import Facts, Trained, checkpoint_name, imported
+from worldgrid.trained import Facts, Trained, imported
 
 ORIGIN = "origin.json"
 """Beside imported weights: where they came from."""

@@ -12,11 +12,13 @@ from worldgrid.envs import ENVS, EnvSpec
 from worldgrid.mpc import MPC
 from worldgrid.objectives import OBJECTIVES, ObjectiveSpec
 from worldgrid.planners import PLANNERS, PlannerSpec
+from worldgrid.policies import POLICIES
 from worldgrid.predictors import PREDICTORS, PredictorSpec
 from worldgrid.spec import JSON, ConfigError, Spec, parse, suggest
-from worldgrid.stages import collect, encode, evaluate, pretrain, train
+from worldgrid.stages import collect, encode, evaluate, pretrain, tasks, train
 from worldgrid.step import Step, canonical
 from worldgrid.trained import imported
+from worldgrid.training import Train
 
 _DOORS: dict[str, Callable[[object, str], Spec]] = {
     "env": ENVS.parse,
@@ -25,9 +27,9 @@ _DOORS: dict[str, Callable[[object, str], Spec]] = {
     "objective": OBJECTIVES.parse,
     "planner": PLANNERS.parse,
     "collect": collect.read,
-    "pretrain": lambda section, where: parse(pretrain.Pretrain, section, where),
+    "pretrain": pretrain.read,
     "encode": lambda section, where: parse(encode.Encode, section, where),
-    "train": lambda section, where: parse(train.Train, section, where),
+    "train": lambda section, where: parse(Train, section, where),
     "mpc": lambda section, where: parse(MPC, section, where),
     "evaluate": lambda section, where: parse(evaluate.Evaluate, section, where),
 }
@@ -39,6 +41,10 @@ _USUAL: JSON = {
     "objective": {"kind": "goal_distance"},
     "planner": {"kind": "cem"},
 }
+
+
+ABSENT = "not on this machine"
+"""The content of weights that nobody read, in the keys of steps that are only shown."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,17 @@ class Experiment:
     predictor: PredictorSpec
     objective: ObjectiveSpec
     planner: PlannerSpec
-    collect: collect.Collect
+    collect: collect.Collect | collect.Ingested
     pretrain: pretrain.Pretrain
     encode: encode.Encode
-    train: train.Train
+    train: Train
     mpc: MPC
     evaluate: evaluate.Evaluate
+    without_weights: bool = False
+    """Whether frozen weights that are not on this machine are done without: to show and to price, not to run."""
 
     @classmethod
-    def parse(cls, settings: Mapping[str, object]) -> Experiment:
+    def parse(cls, settings: Mapping[str, object], *, without_weights: bool = False) -> Experiment:
         """Sections as a user wrote them -> values; raises ConfigError for the first thing that does not fit."""
         for name in settings:
             if name not in _DOORS:
@@ -75,7 +83,7 @@ class Experiment:
             if name not in settings:
                 raise ConfigError(f"{name}: missing; a section with a kind fits")
         values = {name: _value(name, _text(_filled(name, settings.get(name, {})), name)) for name in _DOORS}
-        experiment = cls(**values)  # type: ignore[arg-type]
+        experiment = cls(**values, without_weights=without_weights)  # type: ignore[arg-type]
         experiment._check()
         return experiment
 
@@ -94,12 +102,28 @@ class Experiment:
                 f"mpc.context: given {self.mpc.context}; at most predictor.context ({self.predictor.context}) fits: "
                 "a predictor cannot plan with more frames than it was trained on"
             )
+        if self.predictor.streaming and self.mpc.context != self.predictor.context:
+            raise ConfigError(
+                f"mpc.context: given {self.mpc.context}; predictor.context ({self.predictor.context}) fits: a "
+                "streaming predictor plans with the frames it was trained with"
+            )
         if self.objective.proprio > 0 and not self.predictor.uses_proprio:
             raise ConfigError(
                 f"objective.proprio: given {self.objective.proprio}; 0 fits, because this predictor has no "
                 "proprioception (predictor.proprio)"
             )
-        self.encoder.check(self.env)
+        if isinstance(self.collect, collect.Collect):
+            POLICIES.parse(self.collect.policy, "collect.policy").check(self.env)
+        if self.evaluate.goals not in (self.env.drawn_goals, "dataset"):
+            raise ConfigError(
+                f"evaluate.goals: given '{self.evaluate.goals}'; {self.env.drawn_goals} or dataset fits "
+                f"env '{self.env.kind}'"
+            )
+        if self.evaluate.goals == "dataset" and self.mpc.steps > self.collect.steps // keep * keep:
+            raise ConfigError(
+                f"mpc.steps: given {self.mpc.steps}; at most collect.steps ({self.collect.steps}) fits: goals lie "
+                "mpc.steps after their starts in recorded trajectories"
+            )
         if self.predictor.imported is None:
             self._check_training()
         published = len(self._published())
@@ -111,7 +135,6 @@ class Experiment:
 
     def _check_training(self) -> None:
         """Refuse clips that recorded trajectories do not hold."""
-        self.encoder.check(self.env)
         skip, keep = self.env.frameskip, self.collect.keep
         frames, needed = (
             self.train.clip_frames(self.predictor.context),
@@ -136,10 +159,19 @@ class Experiment:
         config = {"env": self.env.recipe(), "predictor": self.predictor.recipe(), "train": self.train.recipe()}
         return _step("train", train.VERSION, config, latents=latents)
 
+    def tasks(self) -> Step:
+        """The step that draws the starts and goals of the evaluations, the same for every trial that plays them."""
+        wanted = {name: getattr(self.evaluate, name) for name in ("episodes", "seed", "goals")}
+        config = {"env": self._recorded(), "tasks": wanted, "steps": self.mpc.steps}
+        if self.evaluate.goals != "dataset":
+            return _step("tasks", tasks.VERSION, config)
+        held = {"split_seed": self.train.split_seed, "fraction": self.train.fraction}
+        return _step("tasks", tasks.VERSION, config | {"held": held}, trajectories=self._trajectories())
+
     def evaluations(self) -> list[Evaluation]:
         """The last `evaluate.epochs` checkpoints, each as a step."""
-        inputs = {"train": self.training()} | self._weights(self._trajectories())
-        played = {name: value for name, value in self.evaluate.recipe().items() if name != "epochs"}
+        inputs = {"train": self.training(), "tasks": self.tasks()} | self._weights(self._trajectories())
+        played = {name: value for name, value in self.evaluate.recipe().items() if name not in ("epochs", "goals")}
         sections = {name: getattr(self, name).recipe() for name in ("env", "objective", "planner", "mpc")}
         encoder, frozen = self._encoder()
         config = sections | encoder | {"evaluate": played}
@@ -157,11 +189,18 @@ class Experiment:
         return {name: value for name, value in self.env.recipe().items() if name != "frameskip"}
 
     def _trajectories(self) -> Step:
+        if isinstance(self.collect, collect.Ingested):
+            return self.collect.step()
         return _step("collect", collect.VERSION, {"env": self._recorded(), "collect": self.collect.recipe()})
 
     def _encoder(self) -> tuple[JSON, str | None]:
         """The encoder's settings and, for frozen weights from outside, what they contain; and where those are."""
-        frozen = self.encoder.frozen()
+        try:
+            frozen = self.encoder.frozen()
+        except ConfigError:
+            if not self.without_weights:
+                raise
+            return {"encoder": self.encoder.recipe(), "weights": ABSENT}, None
         if frozen is None:
             return {"encoder": self.encoder.recipe()}, None
         return {"encoder": self.encoder.recipe(), "weights": frozen.content}, str(frozen.path)

@@ -16,7 +16,7 @@ from worldgrid.scale import Scale
 from worldgrid.spec import JSON, ConfigError, parse, read_text, read_yaml, suggest
 from worldgrid.step import Step, canonical, digest
 
-_TOP = ("name", "base", "axes", "exclude", "baseline", "scale")
+_TOP = ("name", "store", "base", "axes", "exclude", "baseline", "scale")
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ class Trial:
 
     def record(self) -> JSON:
         """The trial as `grids/<name>.json` holds it."""
-        training = self.training
-        before = {step.stage: step.key for step in training.walk()}
+        before = {step.stage: step.key for step in self.evaluations[-1].step.walk() if step.stage != "evaluate"}
         return {
             "key": self.key,
             "name": self.name,
@@ -76,6 +75,8 @@ class Grid:
     baseline: Mapping[str, str]
     """Axis -> label; axes left out take each trial's own label."""
     scale: Scale
+    store: str = "store"
+    """Where its steps lie unless the command line says otherwise: a folder, or `s3://bucket/prefix`."""
 
     def steps(self) -> list[Step]:
         """Every distinct step, inputs first."""
@@ -99,12 +100,17 @@ class Grid:
         }
 
 
-def read_grid(path: Path, overrides: Sequence[str] = ()) -> Grid:
-    """The grid of a file, with `path=value` overrides from the command line; raises ConfigError in one line."""
-    return make_grid(read_text(path), path.stem, str(path), overrides)
+def read_grid(path: Path, overrides: Sequence[str] = (), *, without_weights: bool = False) -> Grid:
+    """The grid of a file, with `path=value` overrides from the command line; raises ConfigError in one line.
+
+    `without_weights` is for looking at grids whose frozen weights are not on this machine.
+    """
+    return make_grid(read_text(path), path.stem, str(path), overrides, without_weights=without_weights)
 
 
-def make_grid(text: str, stem: str, where: str, overrides: Sequence[str] = ()) -> Grid:
+def make_grid(
+    text: str, stem: str, where: str, overrides: Sequence[str] = (), *, without_weights: bool = False
+) -> Grid:
     """The grid of a YAML text; `stem` names it unless it names itself."""
     content = read_yaml(text, where)
     if not isinstance(content, Mapping) or not isinstance(content.get("base"), Mapping):
@@ -120,7 +126,8 @@ def make_grid(text: str, stem: str, where: str, overrides: Sequence[str] = ()) -
     name = content.get("name", stem)
     if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
         raise ConfigError(f"name: given {name!r}; a text without '/' fits")
-    trials = _trials(base, axes, late, _rules(content.get("exclude") or [], axes))
+    rules = _rules(content.get("exclude") or [], axes)
+    trials = _trials(base, axes, late, rules, without_weights=without_weights)
     scale = parse(Scale, scaling, "scale")
     for trial in trials:
         if trial.experiment.train.batch % scale.train.workers:
@@ -137,7 +144,14 @@ def make_grid(text: str, stem: str, where: str, overrides: Sequence[str] = ()) -
         trials=trials,
         baseline=_baseline(_section(content, "baseline", where), axes, trials),
         scale=scale,
+        store=_store(content.get("store", "store")),
     )
+
+
+def _store(given: object) -> str:
+    if not isinstance(given, str) or not given:
+        raise ConfigError(f"store: given {given!r}; a folder or s3://bucket/prefix fits")
+    return given
 
 
 def _section(content: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
@@ -183,7 +197,12 @@ def _override(text: str, scaling: dict[str, Any], axes: dict[str, list[Point]], 
 
 
 def _trials(
-    base: JSON, axes: Mapping[str, Sequence[Point]], late: Mapping[str, Any], excluded: Sequence[Mapping[str, Any]]
+    base: JSON,
+    axes: Mapping[str, Sequence[Point]],
+    late: Mapping[str, Any],
+    excluded: Sequence[Mapping[str, Any]],
+    *,
+    without_weights: bool,
 ) -> list[Trial]:
     trials: list[Trial] = []
     names: dict[str, str] = {}
@@ -194,7 +213,7 @@ def _trials(
             _set(settings, path, deepcopy(value))
         if any(_matches(rule, labels, settings) for rule in excluded):
             continue
-        trial = _trial(labels, settings)
+        trial = _trial(labels, settings, without_weights=without_weights)
         if trial.key in names:
             raise ConfigError(f"two trials are the same: '{names[trial.key]}' and '{trial.name}'; drop one of them")
         names[trial.key] = trial.name
@@ -204,9 +223,9 @@ def _trials(
     return trials
 
 
-def _trial(labels: Mapping[str, str], settings: JSON) -> Trial:
+def _trial(labels: Mapping[str, str], settings: JSON, *, without_weights: bool) -> Trial:
     try:
-        return Trial(labels, Experiment.parse(settings))
+        return Trial(labels, Experiment.parse(settings, without_weights=without_weights))
     except ConfigError as error:
         place = ",".join(f"{axis}={label}" for axis, label in labels.items())
         raise ConfigError(f"{error} (trial {place})" if place else str(error)) from None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worldgrid.spec import JSON
-from worldgrid.store import write_whole
+from worldgrid.store import offer, write_whole
 
 INDEX = "index.json"
 _ARRAYS = ("latents", "proprio", "states", "actions")
@@ -50,10 +51,47 @@ class EncodedShard(NamedTuple):
 
 def write_encoded(folder: Path, index: int, shard: EncodedShard) -> None:
     """Write one shard's arrays, each file whole or not at all; the latents last."""
-    for name in reversed(_ARRAYS):
+    write_controls(folder, index, shard.proprio, shard.states, shard.actions)
+    write_latents(folder, index, [shard.latents], len(shard.latents))
+
+
+def write_controls(
+    folder: Path,
+    index: int,
+    proprio: NDArray[np.float32],
+    states: NDArray[np.float64],
+    actions: NDArray[np.float32],
+) -> None:
+    """Write what `EncodedShard` says of one shard beside its latents, each file whole or not at all."""
+    for name, array in (("proprio", proprio), ("states", states), ("actions", actions)):
         buffer = io.BytesIO()
-        np.save(buffer, getattr(shard, name), allow_pickle=False)
+        np.save(buffer, array, allow_pickle=False)
         write_whole(folder / _file(name, index), buffer.getvalue())
+
+
+def write_latents(folder: Path, index: int, parts: Iterable[NDArray[np.floating]], frames: int) -> None:
+    """Write one shard's `[frames, P, D]` latents, given in parts `[n, P, D]` of which one is in memory at a time.
+
+    The file appears when it is whole, which completes the shard: its controls are written before.
+    """
+    path = folder / _file("latents", index)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    written = 0
+    try:
+        with scratch.open("wb") as file:
+            for part in parts:
+                if not written:
+                    header = {"descr": part.dtype.str, "fortran_order": False, "shape": (frames, *part.shape[1:])}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(part).data)
+                written += len(part)
+            assert written == frames, f"{written} of {frames} frames were given"
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+        offer(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def is_encoded(folder: Path, index: int) -> bool:

@@ -16,9 +16,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, l1_loss, mse_loss, smooth_l1_loss
 
-from worldgrid.predictors import Latent, Predictor, join
+from worldgrid.predictors import Latent, Predictor, advance, join, rollout
 from worldgrid.spec import ConfigError, Spec
-from worldgrid.world_model import advance, rollout
 
 
 class Learning(Spec):
@@ -51,11 +50,12 @@ class Learning(Spec):
         return int(stream.integers(frames - self.rollout)) if self.rollout_prefix == "random" else 0
 
     def rollout_context(self, predictor: Predictor) -> int:
-        """Frames this predictor sees in rollouts; raises ConfigError where they are more than it is made for."""
+        """Frames this predictor sees in rollouts; raises ConfigError where it is not made for as many."""
         window = self.rollout_window or predictor.context
-        if window > predictor.context:
+        if window > predictor.context or (predictor.streaming and window != predictor.context):
+            fits = "the same as" if predictor.streaming else "at most"
             raise ConfigError(
-                f"train.rollout_window: given {window}; at most predictor.context ({predictor.context}) fits"
+                f"train.rollout_window: given {window}; {fits} predictor.context ({predictor.context}) fits"
             )
         return window
 
@@ -92,11 +92,16 @@ def teacher_forced(predictor: Predictor, clip: Latent, actions: Tensor) -> tuple
     """One-step predictions in every window of W real frames and the frames they are of, `[B * (T - W), W, ...]` each.
 
     With T = W + 1 there is one window. The study feeds all T frames and throws the last output away, which is equal.
+    A streaming predictor sees all but the last frame as one window.
     """
-    frames = min(predictor.context, clip.frames - 1)
+    frames = _forced_frames(predictor, clip)
     window = clip.map(lambda z: _windows(z[:, :-1], frames))
     predicted: Latent = predictor(window, _windows(actions[:, :-1], frames))
     return predicted, clip.map(lambda z: _windows(z[:, 1:], frames))
+
+
+def _forced_frames(predictor: Predictor, clip: Latent) -> int:
+    return clip.frames - 1 if predictor.streaming else min(predictor.context, clip.frames - 1)
 
 
 def _windows(frames: Tensor, context: int) -> Tensor:
@@ -108,7 +113,7 @@ def _rolled_out(
     predictor: Predictor, clip: Latent, actions: Tensor, settings: Learning, *, first: int, forced: Latent
 ) -> Tensor:
     """`[K - 1, 1 or 2]` distances 2 to K steps after real frame `first`, going on from its one-step prediction."""
-    window = max(0, first - predictor.context + 1)
+    window = max(0, first - _forced_frames(predictor, clip) + 1)
     successor = forced.map(lambda z: z.unflatten(0, (len(actions), -1))[:, window, first - window, None])
     imagined = join(clip.map(lambda z: z[:, : first + 1]), successor)
     context, distances = settings.rollout_context(predictor), []

@@ -72,6 +72,13 @@ def count(folder: Path, chunk: range) -> JSON:
     return {"episodes": len(success), "successes": sum(success)}
 
 
+def set_aside(folder: Path, chunk: range, text: str) -> Path:
+    """Leave the log of a chunk that cannot be played, and say where; the next run tries the chunk again."""
+    path = folder / "aside" / f"{chunk.start:06d}-{chunk.stop:06d}.log"
+    write_whole(path, text.encode())
+    return path
+
+
 def finish(step: Step, folder: Path) -> JSON:
     """Put the chunks together, check that every episode is there once, and sum up."""
     rows = pa.concat_tables([pq.read_table(chunk_path(folder, chunk)) for chunk in chunks(step)])

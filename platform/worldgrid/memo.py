@@ -6,60 +6,76 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import ray
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
 
+from worldgrid.checkpoints import is_published
+from worldgrid.extend import extend
 from worldgrid.host import fingerprint
+from worldgrid.progress import Progress, StepError
 from worldgrid.scale import Scale
-from worldgrid.spec import JSON
+from worldgrid.spec import JSON, ConfigError
 from worldgrid.stages import COMPUTING, Job, stage
 from worldgrid.step import Step
-from worldgrid.store import Store
+from worldgrid.store import Store, write_whole
+from worldgrid.trainers import Trainers
 
-State = Literal["waiting", "running", "done", "cached", "failed"]
+CLAIMED_SECONDS = 2.0
+"""Between looks at a step that another driver on this machine runs."""
+PUBLISHED_SECONDS = 1.0
+"""Between looks for a checkpoint of a training that goes on."""
+LOST_SECONDS = 2.0
+"""Before a step whose worker or node went away is run again; longer each time. What is left of it ends meanwhile."""
 
-
-@dataclass
-class Progress:
-    """What is known of one step."""
-
-    stage: str
-    state: State
-    error: str = ""
-    """One line: which step failed, and why; of a step that only waited, the one it waited for."""
-    seconds: float = 0.0
-    """Wall-clock seconds since it began, or in all."""
-
-
-class StepError(RuntimeError):
-    """A step, or one it needs, ended with an error; the message is its last line."""
+_LOST = (
+    *(RayActorError, WorkerCrashedError, NodeDiedError),
+    *(LocalRayletDiedError, ObjectLostError, OutOfMemoryError),
+)
 
 
 class Memo:
     """An asynchronous Ray actor: all its methods run in one thread, so its table needs no lock."""
 
-    def __init__(self, store: Store, scale: Scale, pool: Any) -> None:
+    def __init__(self, store: Store, scale: Scale, pool: str) -> None:
         self._store = store
         self._scale = scale
         self._pool = pool
         self._asked: dict[str, asyncio.Task[JSON]] = {}
         self._progress: dict[str, Progress] = {}
-        self._training = asyncio.Condition()
-        self._trainings = 0
+        self._trainers = Trainers(store, self._run_group, self._groups_that_fit)
+        self._sound: dict[str, asyncio.Task[None]] = {}
 
     async def obtain(self, step: Step) -> JSON:
         """The metrics of a finished step, after running it and all it needs where they are not in the store."""
-        asked = self._asked.get(step.key)
-        if asked is None or (asked.done() and asked.exception() is not None):
-            asked = asyncio.create_task(self._obtain(step))
-            self._asked[step.key] = asked
-        return await asyncio.shield(asked)
+        return await asyncio.shield(self._ask(step))
 
     def progress(self) -> dict[str, Progress]:
         """Every step that was asked for, by key."""
         return self._progress
+
+    async def take_training(self, group: str, after: str | None) -> Step | None:
+        """A worker group's next training; see `Trainers.take`."""
+        return await self._trainers.take(group, after)
+
+    async def end_training(self, group: str, outcome: JSON | ConfigError) -> None:
+        """A worker group ended the training it held; see `Trainers.end`."""
+        await self._trainers.end(group, outcome)
+
+    def _ask(self, step: Step) -> asyncio.Task[JSON]:
+        asked = self._asked.get(step.key)
+        if asked is None or (asked.done() and asked.exception() is not None):
+            asked = asyncio.create_task(self._obtain(step))
+            self._asked[step.key] = asked
+        return asked
 
     async def _obtain(self, step: Step) -> JSON:
         if done := self._store.done(step.key):
@@ -67,38 +83,92 @@ class Memo:
             return done.metrics
         self._progress[step.key] = progress = Progress(step.stage, "waiting")
         try:
-            await asyncio.gather(*(self.obtain(needed) for needed in step.inputs.values()))
-            metrics = await self._run(step, progress)
+            await asyncio.gather(*(self._input(step, name) for name in step.inputs))
+            return await self._run_once(step, progress)
+        except StepError as error:
+            progress.state, progress.error = "failed", str(error)
+            raise
         except Exception as error:
-            failed = error if isinstance(error, StepError) else StepError(f"{step.key}: {last_line(error)}")
-            progress.state, progress.error = "failed", str(failed)
-            raise failed from error
-        progress.state = "done"
-        return metrics
+            progress.log = write_log(self._store, step.key, error)
+            progress.state, progress.error = "failed", f"{step.key}: {last_line(error)}"
+            raise StepError(progress.error) from error
+
+    async def _input(self, step: Step, name: str) -> None:
+        """Wait for an input of a step: for its end or, of a training that is to be evaluated, for the checkpoint."""
+        needed = step.inputs[name]
+        asked = self._ask(needed)
+        if (step.stage, name) == ("evaluate", "train"):
+            while not asked.done() and not is_published(self._store, needed.key, step.config["epoch"]):
+                await asyncio.wait([asked], timeout=PUBLISHED_SECONDS)
+            if not asked.done():
+                return
+        await asyncio.shield(asked)
+        await self._check(needed)
+
+    async def _check(self, step: Step) -> None:
+        """A step that was in the store already is read against its digests, once, before anything stands on it."""
+        if self._progress[step.key].state == "cached":
+            if step.key not in self._sound:
+                self._sound[step.key] = asyncio.create_task(asyncio.to_thread(self._store.verify, step.key))
+            await asyncio.shield(self._sound[step.key])
+
+    async def _run_once(self, step: Step, progress: Progress) -> JSON:
+        """Run a step, unless another driver on this machine does: then what that one makes of it is used."""
+        while (claim := self._store.claim(step.key)) is None:
+            await asyncio.sleep(CLAIMED_SECONDS)
+        with claim:
+            if done := self._store.done(step.key):
+                progress.state, progress.seconds = "cached", done.seconds
+                return done.metrics
+            metrics = await self._run_again(step, progress)
+            progress.state = "done"
+            return metrics
+
+    async def _run_again(self, step: Step, progress: Progress) -> JSON:
+        """Run a step; again where a worker or a node was lost, but not where the step's own code failed."""
+        while True:
+            try:
+                return await self._run(step, progress)
+            except Exception as error:
+                if not is_lost(error) or progress.lost >= self._scale.retries:
+                    raise
+            progress.lost += 1
+            progress.state = "waiting"
+            await asyncio.sleep(LOST_SECONDS * progress.lost)
+            if done := self._store.done(step.key):  # it was lost after its end
+                return done.metrics
 
     async def _run(self, step: Step, progress: Progress) -> JSON:
         if step.stage == "evaluate":
-            return await self._timed(progress, lambda: self._pool.play.remote(step))
+            early = self._store.done(step.inputs["train"].key) is None  # who may stop a training waits for these
+            return await self._timed(progress, lambda: ray.get_actor(self._pool).play.remote(step, int(early)))
+        if step.stage == "train":
+            return await self._train(step, progress)
         task = run_step.options(num_cpus=self._scale.cpus if step.stage in COMPUTING else 0, name=step.key)
-        if step.stage != "train":
-            return await self._timed(progress, lambda: task.remote(step, self._store, self._scale))
-        async with self._training:
-            await self._training.wait_for(lambda: self._trainings < self._side_by_side())
-            self._trainings += 1
-        try:
-            return await self._timed(progress, lambda: task.remote(step, self._store, self._scale))
-        finally:
-            async with self._training:
-                self._trainings -= 1
-                self._training.notify_all()
+        return await self._timed(progress, lambda: task.remote(step, self._store, self._scale))
 
-    def _side_by_side(self) -> int:
-        """Trainings whose workers fit on the cluster at once: more would only wait and hold their places."""
+    async def _train(self, step: Step, progress: Progress) -> JSON:
+        began = 0.0
+
+        def begin() -> None:
+            nonlocal began
+            began, progress.state = time.monotonic(), "running"
+
+        if "latents" in step.inputs:  # an import that is not there is refused where it would be trained
+            await asyncio.to_thread(extend, step, self._store)
+        metrics = await self._trainers.train(step, begin)
+        progress.seconds = time.monotonic() - began
+        return metrics
+
+    async def _run_group(self, name: str) -> None:
+        source = ray.get_runtime_context().current_actor
+        await run_group.options(name=name).remote(source, name, self._store, self._scale)
+
+    def _groups_that_fit(self) -> int:
         train, there = self._scale.train, ray.cluster_resources()
-        fits = there.get("CPU", 1.0) / (train.workers * train.cpus)
-        if train.gpus:
-            fits = min(fits, there.get("GPU", 0.0) / (train.workers * train.gpus))
-        return max(1, int(fits))
+        wanted = {"CPU": train.cpus, "GPU": train.gpus} | dict(train.resources)
+        fits = [there.get(name, 0.0) / (train.workers * amount) for name, amount in wanted.items() if amount]
+        return max(1, int(min(fits)))
 
     @staticmethod
     async def _timed(progress: Progress, start: Callable[[], Any]) -> JSON:
@@ -109,16 +179,40 @@ class Memo:
         return metrics
 
 
-@ray.remote(max_retries=3)
+@ray.remote(max_retries=0)
 def run_step(step: Step, store: Store, scale: Scale) -> JSON:
-    """Run a stage in its folder and commit it; a lost worker or node is retried, an error of the stage is not."""
+    """Run a stage in its folder and commit it; memo runs it again when its worker or its node is lost."""
     began = time.monotonic()
-    inputs = {name: store.folder(needed.key) for name, needed in step.inputs.items()}
-    metrics = stage(step.stage)(Job(step, inputs, store.workspace(step.key), scale))
+    metrics = stage(step.stage)(Job.open(step, store, scale))
     return store.commit(step, metrics, time.monotonic() - began, fingerprint()).metrics
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether a process or a node went away. Where one of several did, the others' errors only follow from it."""
+    cause = getattr(error, "cause", None) or error
+    workers: dict[int, Exception] = getattr(cause, "worker_failures", {})  # Ray Train's
+    return isinstance(cause, _LOST) or any(is_lost(one) for one in workers.values())
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def run_group(source: Any, name: str, store: Store, scale: Scale) -> None:
+    """Run one worker group of Ray Train; memo asks for the training it held again when a part of it is lost."""
+    from worldgrid.stages.train import fit
+
+    fit(source, name, store, scale)
 
 
 def last_line(error: BaseException) -> str:
     """The innermost cause in one line; Ray wraps what a worker raised."""
     cause = getattr(error, "cause", None) or error
     return traceback.format_exception_only(cause)[-1].strip().splitlines()[-1]
+
+
+def write_log(store: Store, key: str, error: BaseException) -> str:
+    """Leave the whole of an error in the store, and say where; empty where the store takes no file any more."""
+    path = store.root / "logs" / f"{key}.log"
+    try:
+        write_whole(path, "".join(traceback.format_exception(error)).encode())
+    except OSError:
+        return ""
+    return str(path)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from worldgrid.envs import Env, EnvSpec, Flags, Floats
-from worldgrid.noise import Noise, stream_seed
+from worldgrid.envs import Env, EnvSpec, Flags, Floats, Tasks
+from worldgrid.noise import Noise
 from worldgrid.objectives import ObjectiveSpec
-from worldgrid.planners import Plan, PlannerSpec, Problem
+from worldgrid.planners import Plan, PlannerSpec, PlanningError, Problem
+from worldgrid.predictors import Latent
 from worldgrid.spec import Spec
 from worldgrid.world_model import WorldModel
 
@@ -29,6 +31,13 @@ class MPC(Spec):
     """S: simulator steps of an episode (study: 30; Metaworld 100 with one before the first plan, RoboCasa 60)."""
     context: int = Field(default=2, ge=1)
     """Frames the predictor sees while planning; at most what it saw while training (study: 2)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What imagined futures are computed in (study: float32, although it trains in bfloat16)."""
+    memory: int | None = Field(default=None, ge=1)
+    """MiB that futures imagined at once may take; null: what fits a CPU's cache, half of what a GPU has free. Moves
+    the last bits of results, as `compile` does."""
+    compile: bool = False
+    """Let torch compile the predictor's blocks: faster plans after a minute or more for each new size."""
 
     @model_validator(mode="after")
     def _plans_what_it_executes(self) -> MPC:
@@ -43,7 +52,7 @@ class EpisodeResult:
 
     episode: int
     seed: int
-    """The env's seed: names start, goal and dynamics."""
+    """The task's name: its start and goal were drawn from it."""
     success: bool
     """On the last state; an episode does not stop early (as the study)."""
     ever_success: bool
@@ -94,28 +103,48 @@ def play(
     mpc: MPC,
     seed: int,
     episodes: Sequence[int],
+    tasks: Tasks,
+    turn: AbstractContextManager[None] | None = None,
 ) -> list[EpisodeResult]:
-    """Play `episodes` as one batch; start, goal and noise of each depend on (seed, episode) alone."""
-    seeds = [stream_seed("task", seed, episode) for episode in episodes]
-    record = _Record()
-    with closing(env.tasks(seeds)) as batch:
-        goal = world_model.look(batch.goal)
+    """Play `episodes`, whose `tasks` these are, as one batch; the noise of each depends on (seed, episode) alone.
+
+    `turn` is entered whenever the networks are used: batches played in threads can take turns at them, so that the
+    simulators of one step while another plans. It changes no result.
+    """
+    record, turn = _Record(), turn or nullcontext()
+    with closing(env.begin(tasks)) as batch:
+        wanted = batch.goal
+        with turn:
+            goal = world_model.look(wanted)
         record.see(batch)
         while (left := mpc.steps - len(record.actions)) > 0:
-            problem = Problem(
-                cost=world_model.cost(world_model.look(batch.observe()), goal, objective),
-                horizon=min(mpc.horizon, -(-left // env.frameskip)),  # a last plan covers the steps left, rounded up
-                action=env.frameskip * env.action_dim,
-                noise=Noise(seed, episodes, replan=len(record.plans)),
-            )
-            plan = planner.plan(problem)
+            seen = batch.observe()
+            with turn:
+                start = world_model.look(seen)
+                problem = Problem(
+                    cost=world_model.cost(start, goal, objective),
+                    horizon=min(mpc.horizon, -(-left // env.frameskip)),  # what is left, rounded up
+                    action=env.frameskip * env.action_dim,
+                    noise=Noise(seed, episodes, replan=len(record.plans)),
+                    device=start.visual.device,
+                )
+                try:
+                    plan = planner.plan(problem)
+                except PlanningError as error:
+                    raise PlanningError(f"{_culprit(start, goal)}: {error}") from None
             record.plans.append(plan)
             for actions in _simulator_actions(plan, mpc.execute, world_model, env)[:left]:
                 batch.step(actions.astype(np.float64))
                 record.actions.append(actions)
                 record.see(batch)
         goals = batch.goal.state
-    return [_result(record, row, episode, seeds[row], goals[row]) for row, episode in enumerate(episodes)]
+    return [_result(record, row, episode, tasks.seeds[row], goals[row]) for row, episode in enumerate(episodes)]
+
+
+def _culprit(start: Latent, goal: Latent) -> str:
+    """The section of the recipe whose numbers are the first that are not finite."""
+    encoded = [part for latent in (start, goal) for part in latent if part is not None]
+    return "predictor" if all(bool(part.isfinite().all()) for part in encoded) else "encoder"
 
 
 def _simulator_actions(plan: Plan, execute: int, world_model: WorldModel, env: EnvSpec) -> NDArray[np.float32]:

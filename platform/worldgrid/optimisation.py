@@ -1,4 +1,4 @@
-"""How weights are moved: AdamW, what decays, and the learning rate at every step."""
+"""How weights are moved: AdamW, what decays, the learning rate at every step, precision, and averages of weights."""
 
 from __future__ import annotations
 
@@ -37,6 +37,12 @@ class Optimisation(Spec):
     """AdamW's averages (paper's table: 0.9, 0.995; its configs: 0.9, 0.999)."""
     clip: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None does not clip."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """What forward passes are computed in; weights, losses and planning stay fp32 (the study trains with bf16 autocast
+    on GPUs; on CPUs without matrix units bf16 is slower)."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the averaged weights that a step keeps; the average is what is validated and published. None: off, as in
+    the study."""
 
     @model_validator(mode="after")
     def _fits(self) -> Optimisation:
@@ -64,6 +70,11 @@ class Optimisation(Spec):
         first, last = self.weight_decay
         return last + (first - last) * _half_cosine(progress)
 
+    @property
+    def extends(self) -> bool:
+        """Whether its steps are the same in a run of more epochs, so that such a run may begin where it ends."""
+        return self.schedule == "constant" and not self.warmup and len(set(self.weight_decay)) == 1
+
     def optimiser(self, module: nn.Module) -> torch.optim.AdamW:
         """AdamW over a module's parameters; the first group decays."""
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -73,6 +84,22 @@ class Optimisation(Spec):
         ]
         present = [group for group in groups if group["params"]]
         return torch.optim.AdamW(present, lr=self.lr, betas=self.betas, weight_decay=0.0, fused=True)
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """The context of a forward pass."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    @torch.no_grad()
+    def average(self, averaged: nn.Module, module: nn.Module, step: int) -> None:
+        """Bring the averaged weights on after a module's step number `step`, counted from 1.
+
+        A plain moving average would long remember the first weights; as with Adam's moments the shares of the steps so
+        far add up to 1, so that the average after one step is that step's weights.
+        """
+        assert self.ema is not None
+        share = (1 - self.ema) / (1 - self.ema**step)
+        for kept, new in zip(averaged.parameters(), module.parameters(), strict=True):
+            kept.lerp_(new, share)
 
     def set_step(self, optimiser: torch.optim.Optimizer, progress: float) -> None:
         """Give the optimiser the rate and decay of a share `progress` of all steps."""

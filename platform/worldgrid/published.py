@@ -154,10 +154,11 @@ def encoder_section(given: Mapping[str, Any]) -> JSON | None:
     kind, version = flat.get("enc_type"), str(flat.get("enc_version"))
     normalise = augmentation.get("normalize") if isinstance(augmentation, Mapping) else None
     norms: dict[str, JSON] = {"[0.5, 0.5, 0.5]": {"image_norm": "half"}, "[0.485, 0.456, 0.406]": {}}
-    norm = norms.get(str(normalise[0]), {}) if normalise else {}
+    norm = dict(norms.get(str(normalise[0]), {})) if normalise else {}
     if kind == "dino":
         hub = version.startswith("dinov2") and not version.endswith("_reg")
         return {"kind": "timm", "model": version} | ({"resample": "hub"} if hub else {}) | norm
+    norm |= {"normalise": True} if flat.get("normalize_reps") else {}
     if kind == "vjepa" and version == "v1_open":
         return {"kind": "vjepa", "model": "vjepa_vitl16"} | norm
     if kind == "vjepa" and version == "v2_open":

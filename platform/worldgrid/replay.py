@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from worldgrid.envs import EnvSpec, Frames
-from worldgrid.results import Recording
+from worldgrid.results import Evaluation, Recording, Trial
+from worldgrid.spec import ConfigError
 
 SIDE = 256
 """Fewest pixels on a side of each picture."""
@@ -25,6 +27,38 @@ def pick(recordings: Sequence[Recording]) -> dict[str, Recording]:
     for recording in recordings:
         chosen.setdefault("success" if recording.success else "failure", recording)
     return dict(sorted(chosen.items(), reverse=True))
+
+
+def firsts(recordings: Sequence[Recording], count: int) -> list[Recording]:
+    """The first successes and the first failures, at most `count` of each, in order of their numbers."""
+    chosen = [[one for one in recordings if one.success is success][:count] for success in (True, False)]
+    return sorted([*chosen[0], *chosen[1]], key=lambda one: one.episode)
+
+
+def named(recordings: Sequence[Recording], episodes: Sequence[int]) -> list[Recording]:
+    """The episodes with these numbers; raises ConfigError where one was not played."""
+    played = {one.episode: one for one in recordings}
+    for episode in episodes:
+        if episode not in played:
+            raise ConfigError(f"episode {episode}: was not played; {_spans(list(played)) or 'none'} were")
+    return [played[episode] for episode in episodes]
+
+
+def _spans(episodes: Sequence[int]) -> str:
+    """`0 to 7, 12 to 23` for numbers in order."""
+    edges = [place for place in range(1, len(episodes)) if episodes[place] != episodes[place - 1] + 1]
+    pieces = [episodes[start:end] for start, end in pairwise([0, *edges, len(episodes)])]
+    return ", ".join(f"{piece[0]} to {piece[-1]}" for piece in pieces if piece)
+
+
+def evaluation_of(trial: Trial, epoch: int | None) -> Evaluation:
+    """A trial's evaluation of an epoch, the last one unless named; raises ConfigError where there is none."""
+    if epoch is None:
+        return trial.final
+    there = {one.epoch: one for one in trial.evaluations}
+    if epoch not in there:
+        raise ConfigError(f"epoch {epoch}: trial {trial.key} evaluates {', '.join(map(str, there))}")
+    return there[epoch]
 
 
 def video(env: EnvSpec, recording: Recording) -> bytes:

@@ -1,78 +1,80 @@
-"""The report of a grid: one HTML page that needs nothing but itself, and the same table as CSV and Markdown."""
+"""The report of a grid: one HTML page that needs nothing but itself, and the same tables as CSV and Markdown."""
 
 from __future__ import annotations
 
 import base64
-import shlex
+import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from worldgrid import figures, replay
+from worldgrid import panels, replay, wording
+from worldgrid.answers import answer, compare_axes, make_choices
 from worldgrid.envs import ENVS
-from worldgrid.results import (
-    Grid,
-    Trial,
-    curve_path,
-    is_repetition,
-    read_curve,
-    read_grid,
-    read_recordings,
-    report_folder,
-)
-from worldgrid.spec import JSON
-from worldgrid.stats import Interval, answer, compare_axes, main_effect, percent, probability, wilson
+from worldgrid.reproduce import fingerprint, grid_command, trial_command
+from worldgrid.results import Grid, Trial, is_repetition, read_grid, read_recordings, report_folder
 from worldgrid.store import Store, write_whole
-from worldgrid.tables import Row, make_rows, to_csv, to_markdown
+from worldgrid.tables import Row, choices_to_csv, make_rows, to_csv, to_markdown
+from worldgrid.versus import Disagreement, compare_grids, differing, disagreements
 
-_CURVES = ("loss", "validation/rollout_error_")
-"""What is drawn of a training: each name, or the longest horizon of each family of names."""
+IGNORED = 1.1
+"""A predictor whose error grows by less than this factor under another clip's actions does not listen to actions."""
+CHANCE = 0.05
+"""Success of random actions above which a reader is told."""
+SENSITIVITY = "validation/action_sensitivity"
 
 
-def write(store: Store, name: str) -> Path:
-    """Write the report of a grid as far as it has come, and return the page's path."""
+def write(store: Store, name: str, against: str | None = None) -> Path:
+    """Write the report of a grid as far as it has come, beside another grid's if asked, and return the page's path."""
     grid, out = read_grid(store, name), report_folder(store, name)
+    other = read_grid(store, against) if against else None
     rows = make_rows(grid)
-    videos = write_videos(store, grid.showcase, out / "videos")
     write_whole(out / "trials.csv", to_csv(grid, rows).encode())
     write_whole(out / "trials.md", to_markdown(grid, rows).encode())
-    write_whole(out / "report.html", page(store, grid, rows, videos).encode())
+    write_whole(out / "choices.csv", choices_to_csv(grid, make_choices(grid)).encode())
+    write_whole(out / "report.html", page(store, grid, rows, other).encode())
     return out / "report.html"
 
 
-def page(store: Store, grid: Grid, rows: Sequence[Row], videos: Mapping[str, Path]) -> str:
+def page(store: Store, grid: Grid, rows: Sequence[Row], other: Grid | None = None) -> str:
     """The HTML page."""
-    comparisons = compare_axes(grid)
+    comparisons, choices = compare_axes(grid), make_choices(grid)
+    script = files("worldgrid").joinpath("templates", "sort.js").read_text(encoding="utf-8")
     return _template().render(
         grid=grid,
         rows=rows,
-        answer=answer(grid, comparisons),
+        choices=choices,
+        answer=answer(grid, comparisons, choices),
         is_repetition=is_repetition,
+        warnings=warnings(grid),
         axes=[
-            (axis, Markup(figures.bars(axis, bars)), [one for one in comparisons if one.axis == axis])  # noqa: S704
+            (axis, Markup(panel), [one for one in comparisons if one.axis == axis])  # noqa: S704
             for axis in grid.axes
-            if (bars := axis_bars(grid, axis))
+            if (panel := panels.axis_bars(grid, axis))
         ],
-        curves=[Markup(figures.curves(title, groups)) for title, groups in training_curves(store, grid).items()],  # noqa: S704
-        videos={what: base64.b64encode(path.read_bytes()).decode() for what, path in videos.items()},
-        episodes={what: int(path.stem.split("-")[1]) for what, path in videos.items()},
+        figures={title: [Markup(panel) for panel in found] for title, found in _figures(store, grid, rows).items()},  # noqa: S704
+        films=[(trial, what, episode, _film(path)) for trial, what, episode, path in showcase(store, grid)],
+        duels=[(one, *map(_film, duel(store, grid, one))) for one in disagreements(grid, comparisons)],
+        versus=(other, *compare_grids(grid, other)) if other else None,
+        changes={trial.key: _changes(grid, trial) for trial in grid.trials},
         unfinished=[trial for trial in grid.trials if not trial.finished],
         started=time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(grid.created)),
-        command=shlex.join(["worldgrid", "run", f"{grid.name}.yaml", *grid.overrides]),
-        hosts=fingerprint(store, grid),
-        percent=percent,
-        span=span,
-        probability=probability,
+        command=grid_command(grid),
+        commands={trial.key: trial_command(grid, trial) for trial in grid.trials},
+        hosts=fingerprint(store, grid.trials),
+        short=lambda axis: axis.rpartition(".")[2],
+        percent=wording.percent,
+        points=wording.points,
+        span=wording.span,
+        probability=wording.probability,
+        script=Markup(script),  # noqa: S704
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
-
-
-def span(interval: Interval, form: str = "%.1f") -> str:
-    """An interval of rates for people, in percent."""
-    return f"[{form % (100 * interval.low)}, {form % (100 * interval.high)}]"
 
 
 @cache
@@ -82,76 +84,71 @@ def _template() -> Template:
     return lines.get_template("report.html.j2")
 
 
-def write_videos(store: Store, trial: Trial, out: Path) -> dict[str, Path]:
-    """`success` and `failure` -> a video of the trial's first such episode; made once for each evaluation."""
-    if not trial.finished:
-        return {}
-    env = ENVS.parse(trial.settings["env"])
-    paths = {}
-    for what, recording in replay.pick(read_recordings(store, trial.final.key)).items():
-        paths[what] = out / f"{what}-{recording.episode:04d}-{trial.final.key}.mp4"
-        if not paths[what].exists():
-            write_whole(paths[what], replay.video(env, recording))
-    return paths
+def _figures(store: Store, grid: Grid, rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Heading -> its figures, without those that have nothing to show."""
+    epochs, planner = panels.epoch_panel(grid), panels.planner_panel(store, grid)
+    error = panels.error_panel(grid, rows)
+    found = {
+        "What it costs": [*panels.cost_panels(grid, rows), *([planner] if planner else [])],
+        "Training": [*panels.training_panels(store, grid), *([epochs] if epochs else []), *([error] if error else [])],
+    }
+    return {title: drawn for title, drawn in found.items() if drawn}
 
 
-def axis_bars(grid: Grid, axis: str) -> list[figures.Bar]:
-    """The labels of an axis that have finished trials."""
-    bars = []
-    for label in grid.axes[axis]:
-        successes, n = main_effect(grid, axis, label)
-        if n:
-            rates = [float(one.final.episodes.success.mean()) for one in grid.having(axis, label) if one.finished]
-            bars.append(figures.Bar(label, successes / n, wilson(successes, n), rates))
-    return bars
-
-
-Lines = dict[str, list[tuple[list[float], list[float]]]]
-"""Group -> its lines of (steps, values)."""
-
-
-def training_curves(store: Store, grid: Grid) -> dict[str, Lines]:
-    """Metric -> its lines, one per distinct training, grouped by what the trainings were given (seeds together)."""
-    trainings: dict[str, list[Trial]] = {}
+def warnings(grid: Grid) -> list[str]:
+    """What a reader should know before believing the numbers."""
+    deaf: dict[str, float] = {}
     for trial in grid.trials:
-        trainings.setdefault(trial.steps["train"], []).append(trial)
-    deciding = [
-        axis
-        for axis, labels in grid.axes.items()
-        if len(labels) > 1 and all(len({one.labels[axis] for one in sharing}) == 1 for sharing in trainings.values())
+        factor = trial.trained.metrics.get(SENSITIVITY) if trial.trained else None
+        if factor is not None and factor < IGNORED:
+            deaf[trial.steps["train"]] = factor
+    found = [
+        f"The predictor of {key} ignores its actions: its error is {factor:.2f} times as large when it is told another "
+        "clip's actions. Plans with it are little better than chance."
+        for key, factor in deaf.items()
     ]
-    named = [axis for axis in deciding if not is_repetition(axis)]
-    found: dict[str, Lines] = {}
-    for key, sharing in trainings.items():
-        group = ", ".join(sharing[0].labels[axis] for axis in named) or "all"
-        lines, _ = read_curve(curve_path(store, key))
-        for metric in _shown(lines):
-            points = {line["step"]: line[metric] for line in lines if metric in line}
-            steps = sorted(points)
-            found.setdefault(metric, {}).setdefault(group, []).append((steps, [points[step] for step in steps]))
+    tasks = {trial.steps["tasks"]: trial.tasks.metrics for trial in grid.trials if trial.tasks}
+    found += [
+        f"{wording.percent(metrics['solved_at_start'])} of the start/goal pairs of {key} are solved before anything "
+        f"moves, {wording.percent(metrics['random_success'])} by random actions."
+        for key, metrics in tasks.items()
+        if metrics["solved_at_start"] > 0 or metrics["random_success"] > CHANCE
+    ]
     return found
 
 
-def _shown(lines: Sequence[JSON]) -> list[str]:
-    names = {name for line in lines for name in line}
-    families = [[name for name in names if name.startswith(family)] for family in _CURVES]
-    return [max(family, key=lambda name: (name in _CURVES, len(name), name)) for family in families if family]
+def showcase(store: Store, grid: Grid) -> Iterator[tuple[Trial, str, int, Path]]:
+    """A success and a failure of the baseline, as far as there are any: trial, which, episode, video."""
+    trial = grid.showcase
+    if trial.finished:
+        for what, recording in replay.pick(read_recordings(store, trial.final.key)).items():
+            path = report_folder(store, grid.name) / "videos" / f"{what}-{recording.episode:04d}-{trial.final.key}.mp4"
+            yield trial, what, recording.episode, _render(store, trial, recording.episode, path)
 
 
-def fingerprint(store: Store, grid: Grid) -> dict[str, list[str]]:
-    """What the grid's finished steps ran on: fact -> its distinct values."""
-    keys = {key for trial in grid.trials for key in [*trial.steps.values(), *(one.key for one in trial.evaluations)]}
-    found: dict[str, set[str]] = {}
-    for key in sorted(keys):
-        done = store.done(key)
-        for name, value in _flat(done.host) if done else ():
-            found.setdefault(name, set()).add(value)
-    return {name: sorted(values) for name, values in found.items()}
+def duel(store: Store, grid: Grid, one: Disagreement) -> tuple[Path, Path]:
+    """The winner's and the loser's video of the same start/goal pair."""
+    folder = report_folder(store, grid.name) / "duels"
+    sides = zip((one.winner, one.loser), one.episodes, strict=True)
+    first, second = (
+        _render(store, trial, episode, folder / f"{episode:04d}-{trial.final.key}.mp4") for trial, episode in sides
+    )
+    return first, second
 
 
-def _flat(facts: JSON, prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in facts.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, str(value)
+def _render(store: Store, trial: Trial, episode: int, path: Path) -> Path:
+    """A video of an episode; made once."""
+    if not path.exists():
+        recordings = {one.episode: one for one in read_recordings(store, trial.final.key)}
+        write_whole(path, replay.video(ENVS.parse(trial.settings["env"]), recordings[episode]))
+    return path
+
+
+def _film(path: Path) -> str:
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _changes(grid: Grid, trial: Trial) -> dict[str, tuple[str, str]]:
+    """Setting -> the baseline's value and the trial's, where they differ."""
+    counterpart = grid.counterpart(trial)
+    return differing(counterpart.settings, trial.settings) if counterpart else {}

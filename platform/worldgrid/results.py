@@ -108,6 +108,8 @@ class Trial:
     """By epoch, the last one last."""
     started: bool
     """Whether training has written anything."""
+    tasks: Done | None
+    """How easy its start/goal pairs are: `solved_at_start` and `random_success`, shares of them."""
     error: str | None
     """Why it ended without a result; None while nothing went wrong."""
 
@@ -197,27 +199,27 @@ def make_grid(record: JSON, trials: Sequence[Trial]) -> Grid:
 
 def read_record(store: Store, name: str) -> JSON:
     """What was asked: `grids/<name>.json`, with `failures` (trial key -> error) beside it."""
-    folder = store.root / "grids"
     try:
-        record: JSON = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        record: JSON = json.loads(store.file("grids", f"{name}.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        known = [path.stem for path in folder.glob("*.json") if not path.stem.endswith(".failures")]
-        raise ConfigError(f"store {store.root} has no grid '{name}'{suggest(name, known) if known else ''}") from None
+        raise ConfigError(f"store {store.address} has no grid '{name}'{suggest(name, grid_names(store))}") from None
     return record | {"failures": _failures(store, name)}
+
+
+def grid_names(store: Store) -> list[str]:
+    """The grids that were ever run with this store."""
+    names = (name.removesuffix(".json") for name in store.names("grids") if name.endswith(".json"))
+    return sorted(name for name in names if not name.endswith(".failures"))
 
 
 def write_failures(store: Store, name: str, failures: Mapping[str, str]) -> None:
     """Leave beside the grid's record why trials (by key) ended without a result; empty when nothing failed."""
-    write_whole(_failures_path(store, name), json.dumps(dict(failures), indent=1).encode())
+    write_whole(store.root / "grids" / f"{name}.failures.json", json.dumps(dict(failures), indent=1).encode())
 
 
 def _failures(store: Store, name: str) -> dict[str, str]:
-    path = _failures_path(store, name)
+    path = store.file("grids", f"{name}.failures.json")
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _failures_path(store: Store, name: str) -> Path:
-    return store.root / "grids" / f"{name}.failures.json"
 
 
 def read_trial(store: Store, record: JSON, failures: Mapping[str, str]) -> Trial:
@@ -230,6 +232,7 @@ def read_trial(store: Store, record: JSON, failures: Mapping[str, str]) -> Trial
     return Trial(
         **plain,
         trained=store.done(train),
+        tasks=store.done(record["steps"]["tasks"]) if "tasks" in record["steps"] else None,
         evaluations=tuple(sorted(evaluations, key=lambda evaluation: evaluation.epoch)),
         started=curve_path(store, train).exists(),
         error=None if finished else failures.get(record["key"]),
@@ -251,6 +254,18 @@ def read_recordings(store: Store, key: str) -> list[Recording]:
     return [_recording(row) for row in sorted(rows, key=lambda row: row["episode"])]
 
 
+def read_plan_costs(store: Store, key: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """`[n, plans]` best costs of the first and of the last iteration, as far as all n episodes planned."""
+    names = ("first_costs", "last_costs")
+    parts = [part for part in _parts(store, key) if set(names) <= set(pq.read_schema(part).names)]
+    rows = [row for part in parts for row in pq.read_table(part, columns=list(names)).to_pylist()]
+    plans = min((len(row["first_costs"]) for row in rows), default=0)
+    if not plans:
+        return None
+    first, last = (np.array([row[name][:plans] for row in rows], np.float64) for name in names)
+    return first, last
+
+
 def _recording(row: Mapping[str, Any]) -> Recording:
     goal = np.asarray(row["goal"], np.float64)
     states = np.asarray(row["states"], np.float64).reshape(-1, len(goal))
@@ -259,7 +274,7 @@ def _recording(row: Mapping[str, Any]) -> Recording:
 
 def _parts(store: Store, key: str) -> list[Path]:
     """The whole table where it is written, else the chunks that are."""
-    folder = store.folder(key)
+    folder = store.folder(key, "episodes.parquet", "chunks/*")
     whole = folder / "episodes.parquet"
     return [whole] if whole.exists() else sorted((folder / "chunks").glob("*.parquet"))
 
@@ -277,19 +292,4 @@ def video_paths(store: Store, name: str, trial: Trial) -> list[Path]:
 
 def curve_path(store: Store, key: str) -> Path:
     """Where a training writes its numbers, a line per log step."""
-    return store.folder(key) / "metrics.jsonl"
-
-
-def read_curve(path: Path, start: int = 0) -> tuple[list[JSON], int]:
-    """The lines of a curve from byte `start` on, and where they end; a line still being written is left for later.
-
-    A file that became shorter than `start` was begun anew and is read from its beginning.
-    """
-    if not path.exists():
-        return [], 0
-    with path.open("rb") as file:
-        if start > path.stat().st_size:
-            start = 0
-        file.seek(start)
-        text, newline, _ = file.read().rpartition(b"\n")
-    return [json.loads(line) for line in text.splitlines()], start + len(text) + len(newline)
+    return store.folder(key, "metrics.jsonl") / "metrics.jsonl"

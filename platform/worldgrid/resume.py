@@ -22,15 +22,18 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
 
 
-def save_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, done: int) -> None:
-    """Leave the state after `done` units (steps or epochs) of a training."""
+def save_state(
+    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, done: int, average: nn.Module | None = None
+) -> None:
+    """Leave the state after `done` units (steps or epochs) of a training, with the average of the weights if any."""
     moments = {
         f"moments.{index}.{name}": value.detach().cpu().contiguous()
         for index, values in optimiser.state_dict()["state"].items()
         for name, value in values.items()
     }
     weights = {f"weights.{name}": value for name, value in weights_of(module).items()}
-    write_whole(path, save(weights | moments, metadata={"done": str(done)}))
+    averages = {f"average.{name}": value for name, value in weights_of(average).items()} if average else {}
+    write_whole(path, save(weights | averages | moments, metadata={"done": str(done)}))
 
 
 def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
@@ -38,20 +41,26 @@ def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
 
 
-def load_state(path: Path, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+def load_state(
+    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: nn.Module | None = None
+) -> int:
     """Load what `save_state` left, if anything; says how many units are done."""
     if not path.exists():
         return 0
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         done = int(file.metadata()["done"])
-    weights = {name.removeprefix("weights."): value for name, value in state.items() if name.startswith("weights.")}
-    module.load_state_dict(weights)
+    module.load_state_dict(_below(state, "weights."))
+    if average is not None:
+        average.load_state_dict(_below(state, "average."))
     parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in state.items():
-        if name.startswith("moments."):
-            _, index, moment = name.split(".")
-            moments.setdefault(int(index), {})[moment] = _laid_out(value, parameters[int(index)])
+    for name, value in _below(state, "moments.").items():
+        index, moment = name.split(".")
+        moments.setdefault(int(index), {})[moment] = _laid_out(value, parameters[int(index)])
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
     return done
+
+
+def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

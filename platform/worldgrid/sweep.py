@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from worldgrid import results
+from worldgrid import progress, results
 from worldgrid.drive import drive_trial
 from worldgrid.grid import Grid, Trial
-from worldgrid.memo import Memo, Progress
+from worldgrid.memo import Memo
 from worldgrid.pool import Pool
-from worldgrid.spec import JSON
+from worldgrid.progress import Snapshot
+from worldgrid.spec import ConfigError
 from worldgrid.store import Store, write_whole
 from worldgrid.tracking import Tracker
 
 POLL_SECONDS = 2.0
-
-
-@dataclass
-class Snapshot:
-    """The state of a running grid."""
-
-    steps: dict[str, Progress] = field(default_factory=dict)
-    tallies: dict[str, JSON] = field(default_factory=dict)
-    workers: tuple[int, int] = (0, 0)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 Watch = Callable[[Snapshot], None]
 
 
-def grid_path(store: Store, name: str) -> Any:
-    """Where a grid's record lies."""
-    return store.root / "grids" / f"{name}.json"
-
-
 def write_record(store: Store, grid: Grid) -> None:
     """Leave in the store all that reports and tracking need to know of the grid."""
-    path = grid_path(store, grid.name)
+    path = store.file("grids", f"{grid.name}.json")
     created = json.loads(path.read_text(encoding="utf-8"))["created"] if path.exists() else time.time()
     write_whole(path, json.dumps(grid.record() | {"created": created}, indent=1).encode())
 
@@ -52,6 +42,18 @@ def open_trials(grid: Grid, store: Store) -> list[Trial]:
     return [trial for trial in grid.trials if any(not store.done(one.step.key) for one in trial.evaluations)]
 
 
+def in_order(trials: Sequence[Trial]) -> list[Trial]:
+    """The order in which trials start: first those whose training others wait for, the one most wait for in front."""
+    sharing = Counter(trial.training.key for trial in trials)
+    seen: Counter[str] = Counter()
+    places = []
+    for trial in trials:
+        key = trial.training.key
+        places.append((seen[key], -sharing[key]))
+        seen[key] += 1
+    return [trials[place] for place in sorted(range(len(trials)), key=lambda place: places[place])]
+
+
 def run(grid: Grid, trials: Sequence[Trial], store: Store, uri: str, watch: Watch) -> Snapshot:
     """Run the trials to their end and return the last state; failed steps are in it, not raised."""
     import ray
@@ -59,12 +61,29 @@ def run(grid: Grid, trials: Sequence[Trial], store: Store, uri: str, watch: Watc
     results.write_failures(store, grid.name, {})
     start_ray()
     try:
-        pool = ray.remote(Pool).options(num_cpus=0).remote(store, grid.scale.evaluate)
-        memo = ray.remote(Memo).options(num_cpus=0, max_concurrency=100_000).remote(store, grid.scale, pool)
-        tracker = ray.remote(Tracker).options(num_cpus=0).remote(store, grid.name, uri)
-        return _follow(grid, trials, store, (memo, pool, tracker), watch)
+        kept = {"num_cpus": 0, "max_restarts": -1}  # lost, each begins again from the store
+        name = f"pool-{ray.get_runtime_context().get_job_id()}"  # memo, begun again, finds it by its name
+        pool = ray.remote(Pool).options(**kept, max_concurrency=100_000, name=name).remote(store, grid.scale.evaluate)
+        memo = ray.remote(Memo).options(**kept, max_concurrency=100_000).remote(store, grid.scale, name)
+        tracker = ray.remote(Tracker).options(**kept).remote(store, grid.name, uri)
+        with writing(store):
+            return _follow(grid, trials, store, (memo, pool, tracker), watch)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def writing(store: Store) -> Iterator[None]:
+    """Turn what a disk that is full, or was made read-only, says into a line for its user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise ConfigError(
+            f"store {store.address}: cannot be written any more: {error.strerror}; what is finished is kept, and the "
+            "same command goes on from there"
+        ) from error
 
 
 def start_ray() -> None:
@@ -87,6 +106,7 @@ def _follow(grid: Grid, trials: Sequence[Trial], store: Store, actors: tuple[Any
     A tracking server that is away stops nothing: the next sync catches up, and so does the one after the run.
     """
     import ray
+    from ray.exceptions import RayActorError
 
     memo, pool, tracker = actors
     ended: list[BaseException] = []
@@ -99,12 +119,14 @@ def _follow(grid: Grid, trials: Sequence[Trial], store: Store, actors: tuple[Any
 
     thread = threading.Thread(target=drive, name="tune", daemon=True)
     thread.start()
-    syncing = tracker.sync.remote()
+    snapshot, began, syncing = Snapshot(), time.time(), tracker.sync.remote()
     while True:
         running = thread.is_alive()
-        steps, tallies, workers = ray.get([memo.progress.remote(), pool.tallies.remote(), pool.workers.remote()])
-        snapshot = Snapshot(steps, tallies, workers)
+        with suppress(RayActorError):  # one of them is being restarted; what it said last holds
+            steps, tallies, workers = ray.get([memo.progress.remote(), pool.tallies.remote(), pool.workers.remote()])
+            snapshot = Snapshot(snapshot.steps | steps, snapshot.tallies | tallies, workers)
         watch(snapshot)
+        progress.write(store, grid.name, snapshot, began, ended=not running)
         if not running:
             break
         if ray.wait([syncing], timeout=0)[0]:
@@ -125,11 +147,16 @@ def _failures(trials: Sequence[Trial], snapshot: Snapshot) -> dict[str, str]:
 def _tune(grid: Grid, trials: Sequence[Trial], store: Store, memo: Any) -> None:
     from ray import tune
 
-    by_key = {trial.key: [one.step for one in trial.evaluations] for trial in trials}
+    by_key = {trial.key: [one.step for one in trial.evaluations] for trial in in_order(trials)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(drive_trial, memo=memo, steps=by_key), {"CPU": 0.01}),
         param_space={"trial": tune.grid_search(list(by_key))},
         tune_config=tune.TuneConfig(max_concurrent_trials=grid.scale.trials, reuse_actors=True),
-        run_config=tune.RunConfig(name=grid.name, storage_path=str(store.root / "tune"), verbose=0),
+        run_config=tune.RunConfig(
+            name=grid.name,
+            storage_path=str(store.root / "tune"),
+            failure_config=tune.FailureConfig(max_failures=grid.scale.retries),
+            verbose=0,
+        ),
     )
     tuner.fit()

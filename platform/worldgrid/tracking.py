@@ -7,30 +7,33 @@ server are raised to the caller and leave the cursor where it was.
 
 from __future__ import annotations
 
+import json
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from worldgrid import entries
+from worldgrid.answers import answer, compare_axes, make_choices
+from worldgrid.curve import read_curve
+from worldgrid.lineage import Models, datasets, roles
+from worldgrid.reproduce import fingerprint, grid_command
 from worldgrid.results import (
     Grid,
     Trial,
     curve_path,
     make_grid,
-    read_curve,
     read_record,
     read_trial,
     report_folder,
     video_paths,
 )
-from worldgrid.spec import JSON, ConfigError
-from worldgrid.stats import answer, compare_axes
+from worldgrid.served import SERVED, artifacts_uri, make_parent, tracking_uri
+from worldgrid.spec import JSON
 from worldgrid.step import digest
 from worldgrid.store import Store, file_digest
-from worldgrid.tables import make_rows, to_csv, to_markdown
+from worldgrid.tables import choices_to_csv, make_rows, to_csv, to_markdown
+from worldgrid.vitals import SYSTEM
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -38,34 +41,6 @@ if TYPE_CHECKING:
 METRICS, PARAMS, LETTERS = 1000, 100, 8000
 """The most metrics and params in one request, and letters in a tag, that the server takes (`utils/validation.py`)."""
 _STATUS = {"finished": "FINISHED", "failed": "FAILED"}
-_SERVED = ("http://", "https://")
-
-
-def tracking_uri(store: Store) -> str:
-    """`$MLFLOW_TRACKING_URI`, else an SQLite file in the store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store.root / 'mlflow' / 'mlflow.db'}"
-
-
-def serve(store: Store, port: int) -> NoReturn:
-    """Become the MLflow server of the store's runs, on 127.0.0.1; one process of it is enough for one person."""
-    uri = tracking_uri(store)
-    if uri.startswith(_SERVED):
-        raise ConfigError(f"MLFLOW_TRACKING_URI names a server that runs already; open {uri}")
-    _make_parent(uri)
-    runs = ["--backend-store-uri", uri, "--default-artifact-root", _artifacts(store), "--no-serve-artifacts"]
-    address = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    # Its job runner would be eight more processes (0.7 GB) for features that nothing here uses.
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    os.execve(sys.executable, [sys.executable, "-m", "mlflow", "server", *runs, *address], quiet | os.environ)  # noqa: S606
-
-
-def _artifacts(store: Store) -> str:
-    return (store.root / "mlflow" / "artifacts").as_uri()
-
-
-def _make_parent(uri: str) -> None:
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -91,17 +66,21 @@ class Tracker:
     def __init__(self, store: Store, name: str, uri: str | None = None) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        # Its own back-off would wait for minutes; the next pass asks again anyway.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         from mlflow.tracking import MlflowClient
 
         self._store, self._name = store, name
         uri = uri or tracking_uri(store)
-        _make_parent(uri)
-        self._artifacts = None if uri.startswith(_SERVED) else f"{_artifacts(store)}/{name}"
+        make_parent(uri)
+        self._artifacts = None if uri.startswith(SERVED) else f"{artifacts_uri(store)}/{name}"
         self._client = MlflowClient(tracking_uri=uri)
         self._settled: dict[str, Trial] = {}
         self._submission = ""
         self._parent = _Cursor("")
         self._children: dict[str, _Cursor] = {}
+        self._models: Models | None = None
 
     def sync(self) -> None:
         """Write everything the store has and the server has not. Cheap when there is nothing new."""
@@ -133,6 +112,7 @@ class Tracker:
         if submission == self._submission:
             return
         experiment = self._experiment()
+        self._models = Models(self._client, experiment)
         there = {run.data.tags.get("worldgrid.trial", ""): run for run in self._runs(experiment, submission)}
         start = round(1000 * grid.created)
         tags = {"worldgrid.grid": grid.name, "worldgrid.submission": submission}
@@ -144,7 +124,7 @@ class Tracker:
         self._parent = _cursor(run("", grid.name, tags))
         tags["mlflow.parentRunId"] = self._parent.run
         for trial in grid.trials:
-            child = run(trial.key, trial.name, tags | entries.identity(trial))
+            child = run(trial.key, entries.run_name(trial), tags | entries.identity(trial))
             self._children[trial.key] = _cursor(child)
             self._describe(child, trial)
         self._submission = submission
@@ -182,8 +162,9 @@ class Tracker:
             return before
         news = [one for one in trial.evaluations if one.done and one.key not in before.results]
         points, curves = self._read_curves(trial, before.curves)
-        points += [*entries.of_results(news), *entries.of_progress(grid, trial, before.episodes)]
-        self._log_points(before.run, points)
+        points += [*entries.of_results(news), *entries.of_pool(trial)]
+        points += entries.of_progress(grid, trial, before.episodes)
+        self._log_points(before.run, points, self._link(grid, trial, before.run) if news else {})
         for one in news:
             self._client.log_text(before.run, entries.table(one.episodes), entries.table_path(one))
         for video in videos:
@@ -191,7 +172,8 @@ class Tracker:
         if before.status == "FAILED" and trial.error is None:
             self._client.delete_tag(before.run, "worldgrid.error")
         if content or trial.state != before.state:
-            self._log_tags(before.run, entries.progress(trial, content))
+            how = entries.origin(grid, trial, fingerprint(self._store, [trial])) if content else {}
+            self._log_tags(before.run, entries.progress(trial, content) | how)
         after = _Cursor(
             run=before.run,
             status=before.status,
@@ -203,6 +185,20 @@ class Tracker:
         )
         return self._end(after, status, _ended(grid.created, [trial]))
 
+    def _link(self, grid: Grid, trial: Trial, run: str) -> dict[int, str]:
+        """Name the data and the checkpoints that a trial's results come from; epoch -> the checkpoint's model."""
+        from mlflow.entities import LoggedModelInput
+
+        assert self._models
+        owner = next(one for one in grid.trials if one.steps["train"] == trial.steps["train"])
+        epochs = [one.epoch for one in trial.evaluations if one.done]
+        models = {epoch: self._models.obtain(trial, epoch, self._children[owner.key].run) for epoch in epochs}
+        there = self._client.get_run(run).inputs
+        known = {one.model_id for one in there.model_inputs} if there else set()
+        inputs = [LoggedModelInput(model) for model in models.values() if model not in known]
+        self._client.log_inputs(run, datasets(self._store, trial), inputs)
+        return models
+
     def _read_curves(self, trial: Trial, known: Mapping[str, int]) -> tuple[list[entries.Point], dict[str, int]]:
         """New points of the trial's curves, and where they end: training's under plain names, others' under theirs."""
         points, places = [], {}
@@ -210,6 +206,9 @@ class Tracker:
             lines, places[stage] = read_curve(curve_path(self._store, key), known.get(stage, 0))
             prefix = "" if stage == "train" else f"{stage}/"
             points += [point for line in lines for point in entries.of_line(line, prefix)]
+        system = self._store.folder(trial.steps["train"], SYSTEM) / SYSTEM
+        lines, places[SYSTEM] = read_curve(system, known.get(SYSTEM, 0))
+        points += [point for line in lines for point in entries.of_line(line, "")]
         return points, places
 
     def _write_parent(self, grid: Grid, before: _Cursor) -> _Cursor:
@@ -222,13 +221,19 @@ class Tracker:
         content = digest([*said, file_digest(page) if page.exists() else ""])
         if (content, status) == (before.content, before.status):
             return before
-        rows = make_rows(grid)
+        rows, choices = make_rows(grid), make_choices(grid)
+        best = max(choices, key=lambda one: one.rate.rate, default=None)
+        assert self._models
+        self._models.assign(roles(grid, best.trials if best else ()))
+        facts = {"command": grid_command(grid), "ran on": fingerprint(self._store, grid.trials)}
         texts = {"grid.yaml": grid.source, "trials.csv": to_csv(grid, rows), "trials.md": to_markdown(grid, rows)}
+        texts |= {"choices.csv": choices_to_csv(grid, choices), "reproduce.json": json.dumps(facts, indent=1)}
         for name, text in texts.items():
             self._client.log_text(before.run, text, name)
         if page.exists():
             self._client.log_artifact(before.run, str(page))
-        note = f"{grid.question}\n\n{answer(grid, compare_axes(grid))}\n\nFigures and tests: artifact report.html."
+        note = f"{grid.question}\n\n{answer(grid, compare_axes(grid), choices)}"
+        note += "\n\nFigures and tests: artifact report.html."
         said_how = {"worldgrid.overrides": " ".join(grid.overrides)} if grid.overrides else {}
         self._log_tags(before.run, {"mlflow.note.content": note, "worldgrid.content": content} | said_how)
         return self._end(replace(before, content=content), status, _ended(grid.created, grid.trials))
@@ -243,10 +248,13 @@ class Tracker:
             self._client.set_terminated(cursor.run, status, round(1000 * time))
         return replace(cursor, status=status)
 
-    def _log_points(self, run: str, points: Sequence[entries.Point]) -> None:
+    def _log_points(self, run: str, points: Sequence[entries.Point], models: Mapping[int, str]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [Metric(point.name, point.value, point.time, point.step) for point in points]
+        metrics = [
+            Metric(point.name, point.value, point.time, point.step, models.get(point.checkpoint or 0))
+            for point in points
+        ]
         for start in range(0, len(metrics), METRICS):
             self._client.log_batch(run, metrics=metrics[start : start + METRICS])
 
@@ -261,6 +269,19 @@ class Tracker:
         from mlflow.entities import RunTag
 
         self._client.log_batch(run, tags=[RunTag(name, value[:LETTERS]) for name, value in tags.items()])
+
+
+def catch_up(store: Store, name: str, uri: str, *, stopped: bool = False) -> str:
+    """A last pass after a run; a line that says what to do later where the server does not answer, else nothing."""
+    from mlflow.exceptions import MlflowException
+
+    tracker = Tracker(store, name, uri)
+    try:
+        (tracker.close if stopped else tracker.sync)()
+    except MlflowException as error:
+        reason = str(error).splitlines()[0][:200]
+        return f"not all is in MLflow ({reason}); nothing is lost: `worldgrid track {name}` writes the rest"
+    return ""
 
 
 def _cursor(run: Run) -> _Cursor:

@@ -10,13 +10,13 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
+from worldgrid.checkpoints import FACTS, checkpoint_name
 from worldgrid.predictors import PREDICTORS, Predictor, PredictorSpec, Shapes
 from worldgrid.spec import JSON, ConfigError, parse
 from worldgrid.step import Step, digest
 from worldgrid.store import write_whole
 from worldgrid.world_model import Normalisation
 
-FACTS = "shapes.json"
 IMPORTED = 1
 """Version of imported steps: raised when what an import puts into the store changes."""
 
@@ -71,11 +71,6 @@ class Facts:
 
 def _shown(shapes: Shapes) -> str:
     return f"{shapes.patches} x {shapes.width} latents, actions of {shapes.action}, proprioception of {shapes.proprio}"
-
-
-def checkpoint_name(epoch: int) -> str:
-    """File name of the weights after an epoch."""
-    return f"epoch-{epoch:04d}.safetensors"
 
 
 def load_predictor(folder: Path, epoch: int) -> tuple[Predictor, Facts]:

@@ -1,29 +1,31 @@
 """Trajectories: recorded episodes on disk. Shards of Parquet, one row per trajectory, and a manifest written last.
 
-T kept frames, S frame side, Q proprio, X state, a simulator action. Frames are raw bytes under zstd: measured on
-64 px renderings this is as small as PNG and reads and writes an order of magnitude faster, whole shards at a time.
+T kept frames, F frames of a shard, S frame side, Q proprio, X state, a simulator action. Frames are raw bytes under
+zstd: measured on 64 px renderings this is as small as PNG and reads and writes an order of magnitude faster.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from worldgrid.envs import Frames
 from worldgrid.spec import JSON
 from worldgrid.store import file_digest, write_whole
 
-SCHEMA = 1
+SCHEMA = 2
+"""2: counts, statistics, what was skipped, and a digest of it all."""
 MANIFEST = "manifest.json"
 
 
@@ -52,7 +54,7 @@ def write_shard(path: Path, trajectories: Sequence[Trajectory]) -> None:
         {
             "episode": pa.array([t.episode for t in trajectories], pa.int64()),
             "length": pa.array([len(t.frames) for t in trajectories], pa.int32()),
-            "frames": pa.array([t.frames.tobytes() for t in trajectories], pa.large_binary()),
+            "frames": pa.array([np.ascontiguousarray(t.frames).ravel().data for t in trajectories], pa.large_binary()),
             "proprio": _lists([t.proprio for t in trajectories], pa.float32()),
             "states": _lists([t.states for t in trajectories], pa.float64()),
             "actions": _lists([t.actions for t in trajectories], pa.float32()),
@@ -68,21 +70,65 @@ def _lists(arrays: Sequence[NDArray[np.floating]], kind: pa.DataType) -> pa.Arra
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.concatenate([a.ravel() for a in arrays]), kind))
 
 
-def write_manifest(folder: Path, *, shards: int, keep: int, size: int, dims: JSON) -> JSON:
-    """Describe a complete folder of shards: counts, dimensions, digests. `dims` names action, proprio and state."""
+def write_manifest(
+    folder: Path, *, shards: int, keep: int, size: int, dims: JSON, skipped: Sequence[JSON] = ()
+) -> JSON:
+    """Describe a complete folder of shards: counts, dimensions, statistics, digests.
+
+    `dims` names action, proprio and state; `skipped` are recordings that could not be used, each with its `name` and
+    `why`. `content` is a SHA-256 of all the rest.
+    """
     files = [shard_name(index) for index in range(shards)]
     columns = [pq.read_table(folder / name, columns=["episode", "length"]) for name in files]
+    lengths = [table["length"].to_pylist() for table in columns]
     manifest = {
         "schema": SCHEMA,
         "keep": keep,
         "size": size,
         "dims": dims,
+        "counts": {"episodes": sum(map(len, lengths)), "frames": sum(map(sum, lengths)), "skipped": len(skipped)},
+        "statistics": {
+            name: _moments([folder / file for file in files], name, dims[dim])
+            for name, dim in (("actions", "action"), ("proprio", "proprio"))
+        },
         "episodes": [table["episode"].to_pylist() for table in columns],
-        "lengths": [table["length"].to_pylist() for table in columns],
+        "lengths": lengths,
+        "skipped": list(skipped),
         "shards": {name: file_digest(folder / name) for name in files},
     }
+    manifest["content"] = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     write_whole(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
     return manifest
+
+
+def _moments(files: Sequence[Path], column: str, width: int) -> JSON:
+    """Mean and standard deviation of each of a column's `width` numbers over all shards, one shard in memory."""
+    count, total, squares = 0, np.zeros(width), np.zeros(width)
+    for file in files:
+        rows = _flat(pq.read_table(file, columns=[column])[column], np.float64).reshape(-1, width)
+        count, total, squares = count + len(rows), total + rows.sum(axis=0), squares + (rows**2).sum(axis=0)
+    mean = total / max(count, 1)
+    spread = np.sqrt(np.maximum(squares / max(count, 1) - mean**2, 0))
+    return {"mean": mean.tolist(), "std": spread.tolist()}
+
+
+def _flat(column: pa.ChunkedArray, kind: DTypeLike) -> NDArray[Any]:
+    """The numbers of a column of lists, one list after the other."""
+    numbers: NDArray[Any] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return numbers.astype(kind, copy=False)
+
+
+class Controls(NamedTuple):
+    """All of a shard but its frames, trajectory after trajectory."""
+
+    lengths: list[int]
+    """Kept frames of each trajectory; F in all."""
+    proprio: NDArray[np.float32]
+    """`[F, Q]`."""
+    states: NDArray[np.float64]
+    """`[F, X]`."""
+    actions: NDArray[np.float32]
+    """`[F, keep * a]`: from each kept frame to the next; zeros behind a trajectory's last frame."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +160,39 @@ class Trajectories:
 
     def shard(self, index: int) -> list[Trajectory]:
         """The trajectories of one shard, in the order they were written."""
-        size, dims = self.manifest["size"], self.manifest["dims"]
-        table = pq.read_table(self.folder / shard_name(index)).to_pydict()
+        dims = self.manifest["dims"]
+        table = pq.read_table(self.folder / shard_name(index), columns=["episode", "proprio", "states", "actions"])
         return [
             Trajectory(
                 episode,
-                np.frombuffer(frames, np.uint8).reshape(-1, size, size, 3),
+                frames,
                 np.asarray(proprio, np.float32).reshape(-1, dims["proprio"]),
                 np.asarray(states, np.float64).reshape(-1, dims["state"]),
                 np.asarray(actions, np.float32).reshape(-1, dims["action"]),
             )
-            for episode, frames, proprio, states, actions in zip(
-                *(table[name] for name in ("episode", "frames", "proprio", "states", "actions")), strict=True
+            for frames, episode, proprio, states, actions in zip(
+                self.frames(index), *table.to_pydict().values(), strict=True
             )
         ]
+
+    def frames(self, index: int) -> Iterator[Frames]:
+        """`[T, S, S, 3]` of every trajectory of one shard in turn, one in memory at a time."""
+        size = self.manifest["size"]
+        with pq.ParquetFile(self.folder / shard_name(index)) as file:
+            for batch in file.iter_batches(batch_size=1, columns=["frames"]):
+                yield np.frombuffer(batch.column("frames")[0].as_buffer(), np.uint8).reshape(-1, size, size, 3)
+
+    def controls(self, index: int) -> Controls:
+        """All of one shard but its frames, which are not read."""
+        dims, keep = self.manifest["dims"], self.keep
+        table = pq.read_table(self.folder / shard_name(index), columns=["length", "proprio", "states", "actions"])
+        lengths = table["length"].to_pylist()
+        actions = np.zeros((sum(lengths), keep * dims["action"]), np.float32)
+        moving = np.ones(len(actions), bool)
+        moving[np.cumsum(lengths) - 1] = False
+        actions[moving] = _flat(table["actions"], np.float32).reshape(-1, keep * dims["action"])
+        proprio = _flat(table["proprio"], np.float32).reshape(-1, dims["proprio"])
+        return Controls(lengths, proprio, _flat(table["states"], np.float64).reshape(-1, dims["state"]), actions)
 
     def __iter__(self) -> Iterator[list[Trajectory]]:
         for index in range(self.shards):

@@ -6,10 +6,11 @@ Q proprio. Frames, goals and imagined futures are all `Latent`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from typing import final
+from typing import Any, Literal, cast, final
 
 import numpy as np
 import torch
@@ -20,9 +21,10 @@ from torch import Tensor
 from worldgrid.encoders import Encoder
 from worldgrid.envs import Observation
 from worldgrid.objectives import ObjectiveSpec
+from worldgrid.packing import Packing, Work, blocks
 from worldgrid.planners import Cost
-from worldgrid.predictors import Latent, Predictor, join
-from worldgrid.spec import Spec
+from worldgrid.predictors import Latent, Predictor
+from worldgrid.spec import ConfigError, Spec
 
 
 class Normalisation(Spec):
@@ -75,46 +77,36 @@ def _statistics(rows: NDArray[np.floating]) -> tuple[tuple[float, ...], tuple[fl
     return tuple(mean.tolist()), tuple(scale.tolist())
 
 
-def advance(predictor: Predictor, clip: Latent, actions: Tensor, context: int) -> Latent:
-    """The frame that follows a clip of T frames, `[B, 1, ...]`, predicted from its last `context` frames.
-
-    Row t of the `[B, >= T, A]` standardised actions is taken in frame t of the clip.
-    """
-    window = clip.last(context)
-    predicted: Latent = predictor(window, actions[:, clip.frames - window.frames : clip.frames])
-    return predicted.last(1)
-
-
-def rollout(predictor: Predictor, start: Latent, actions: Tensor, context: int) -> Latent:
-    """What follows T real frames under `[B, T - 1 + H, A]` standardised actions: H imagined frames, `[B, H, ...]`.
-
-    Row t of the actions is taken in frame t, counted from the first real one. Every step sees the last `context`
-    frames, real or imagined, and nothing else: the study's sliding window, computed anew each step.
-    Keeping keys and values would not be equal: frames in the window once attended to frames that have left it.
-    """
-    assert actions.shape[1] >= start.frames, "nothing to imagine"
-    clip = start
-    while clip.frames <= actions.shape[1]:
-        clip = join(clip, advance(predictor, clip, actions, context))
-    return clip.last(clip.frames - start.frames)
-
-
 @final
 @dataclass(frozen=True)
 class WorldModel:
-    """A trained model as a planner uses it. Making one puts its networks into eval mode and freezes their weights."""
+    """A trained model as a planner uses it. Making one puts its networks into eval mode and freezes their weights.
+
+    `memory`, `precision` and `compiled` are settings of `mpc.MPC`: they change time, and the last bits of results.
+    """
 
     encoder: Encoder
     predictor: Predictor
     normalisation: Normalisation
     context: int
     """Frames the predictor sees while planning (paper: 2)."""
-    rows: int | None = None
-    """Most sequences imagined in one pass, which bounds memory; None: all B x N. Moves the last bits of results."""
+    memory: int | None = None
+    """MiB that sequences imagined at once may take; None: what is best on a CPU, half of what a GPU has free."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What rollouts are computed in; costs are float32."""
+    compiled: bool = False
+    """Whether torch compiles what rollouts repeat."""
+    _packing: Packing = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if self.predictor.streaming and self.context != self.predictor.context:
+            raise ConfigError(
+                f"mpc.context: given {self.context}; predictor.context ({self.predictor.context}) fits: a streaming "
+                "predictor plans with the frames it was trained with"
+            )
         for network in (self.encoder, self.predictor):
             network.eval().requires_grad_(False)
+        object.__setattr__(self, "_packing", Packing(self.memory))
 
     @torch.no_grad()
     def look(self, observation: Observation) -> Latent:
@@ -126,32 +118,82 @@ class WorldModel:
         proprio = self.normalisation.standardise_proprio(torch.from_numpy(observation.proprio).to(device))
         return Latent(visual[:, None], self.predictor.embed(proprio[:, None]))
 
+    @torch.no_grad()
     def imagine(self, start: Latent, actions: Tensor) -> Latent:
         """`[B, 1, ...]` starts and `[B, N, H, A]` standardised actions -> `[B, N, H, ...]` imagined frames."""
-        futures = [future for _, future in self._futures(start, actions)]
-        visual = torch.cat([future.visual for future in futures])
-        proprio = [future.proprio for future in futures if future.proprio is not None]
-        together = Latent(visual, torch.cat(proprio) if proprio else None)
-        return together.map(lambda z: z.unflatten(0, actions.shape[:2]))
+
+        def work(episodes: slice, candidates: slice) -> tuple[Tensor, ...]:
+            future = self._imagine(_of(start, episodes), actions[episodes, candidates])
+            return tuple(part for part in future if part is not None)
+
+        return Latent(*self._pack(work, actions, start.visual.device, history=False))
 
     def cost(self, start: Latent, goal: Latent, objective: ObjectiveSpec) -> Cost:
         """How far from `[B, 1, ...]` goals candidates would end, for a planner; gradients reach the actions alone."""
 
+        def price(episodes: slice, actions: Tensor) -> Tensor:
+            future = self._imagine(_of(start, episodes), actions).map(lambda z: z.flatten(0, 1).float())
+            ends = _of(goal, episodes).repeat(actions.shape[1])
+            return objective.distance(future, ends).view(actions.shape[:2]).to(actions.device)
+
         def cost(actions: Tensor) -> Tensor:
-            futures = self._futures(start, actions)
-            distances = [objective.distance(future, _of(goal, episodes)) for episodes, future in futures]
-            return torch.cat(distances).view(actions.shape[:2]).to(actions.device)
+            if actions.requires_grad and torch.is_grad_enabled():
+                slope = partial(self._slope, price, device=start.visual.device)
+                return cast(Tensor, _Cost.apply(actions, slope))
+            (costs,) = self._pack(
+                lambda some, part: (price(some, actions[some, part]),), actions, start.visual.device, history=False
+            )
+            return costs
 
         return cost
 
-    def _futures(self, start: Latent, actions: Tensor) -> Iterator[tuple[Tensor, Latent]]:
-        """All B x N sequences, at most `rows` at a time: the episodes they belong to, and what they lead to."""
-        sequences = actions.flatten(0, 1).to(start.visual.device)
-        numbers = torch.arange(len(sequences), device=sequences.device)
-        for chosen in numbers.split(self.rows or len(sequences)):
-            episodes = chosen // actions.shape[1]
-            yield episodes, rollout(self.predictor, _of(start, episodes), sequences[chosen], self.context)
+    def _slope(
+        self, price: Callable[[slice, Tensor], Tensor], actions: Tensor, device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """`[B, N]` costs and their `[B, N, H, A]` gradients: no more than one block's history is ever held."""
+
+        @torch.enable_grad()
+        def work(episodes: slice, candidates: slice) -> tuple[Tensor, ...]:
+            chosen = actions[episodes, candidates].detach().requires_grad_()
+            costs = price(episodes, chosen)
+            return costs.detach(), *torch.autograd.grad(costs.sum(), chosen)
+
+        return self._pack(work, actions, device, history=True)
+
+    def _imagine(self, start: Latent, actions: Tensor) -> Latent:
+        device = start.visual.device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            return self.predictor.imagine(start, actions.to(device), self.context)
+
+    def _pack(self, work: Work, actions: Tensor, device: torch.device, *, history: bool) -> tuple[Tensor, ...]:
+        if self.compiled:
+            self.predictor.compile_rollout()
+        each = self.predictor.footprint(self.context, actions.shape[2] if history else 0)
+        return self._packing.run(work, (actions.shape[0], actions.shape[1]), each, device, history=history)
+
+    def block(self, shape: tuple[int, int], horizon: int, *, history: bool) -> tuple[int, int]:
+        """Of `(B, N)`, how many episodes and candidates are imagined at once, with the history of their numbers or
+        without."""
+        device = next(self.predictor.parameters(), torch.empty(0)).device
+        each = self.predictor.footprint(self.context, horizon if history else 0)
+        some, parts = blocks(shape, self._packing.rows(shape, each, device, history=history))[0]
+        return some.stop, parts[0].stop
 
 
-def _of(latent: Latent, episodes: Tensor) -> Latent:
+class _Cost(torch.autograd.Function):
+    """Costs that know their gradients in the actions already: a cost belongs to its own actions alone."""
+
+    @staticmethod
+    def forward(ctx: Any, actions: Tensor, slope: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        costs, gradients = slope(actions)
+        ctx.save_for_backward(gradients)
+        return costs
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (gradients,) = ctx.saved_tensors
+        return upstream[..., None, None] * gradients, None
+
+
+def _of(latent: Latent, episodes: slice) -> Latent:
     return latent.map(lambda z: z[episodes])

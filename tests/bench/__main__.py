@@ -1,30 +1,30 @@
-"""Prints how fast the pieces are on this machine and writes `build/bench.json`. One thread; CPU time; medians.
+"""`make bench`: how fast the pieces are on this machine, as tables and in `build/bench.json`.
 
-Absolute figures vary with the machine's load: compare the ratios of one run.
+One thread; CPU time; medians. Absolute figures vary with the machine's load: compare the ratios of one run. Words on
+the command line choose: `python -m tests.bench quickstart streaming` runs the cases whose names hold one of them.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from worldgrid.envs import ENVS
-from worldgrid.grid import read_grid
+from tests.bench import engine, pool
+from tests.bench.data import data
+from tests.bench.envs import env_rows
+from tests.bench.plans import CASES, Case, measure
 from worldgrid.latents import EncodedShard, Latents, write_encoded, write_index
-from worldgrid.noise import Noise
-from worldgrid.objectives import GoalDistance
-from worldgrid.planners import Problem
-from worldgrid.predictors import Latent, Shapes
-from worldgrid.world_model import Normalisation, WorldModel
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 5
@@ -41,39 +41,6 @@ def rate(work: Callable[[], object], units: int) -> float:
     return units / max(statistics.median(seconds), 1e-9)
 
 
-def rendering() -> dict[str, float]:
-    """Frames per CPU second at 64 px, without GL."""
-    settings = [{"kind": "point"}, {"kind": "wall"}, {"kind": "pointmaze", "renderer": "raster"}]
-    made = {}
-    for section in settings:
-        env = ENVS.parse(section)
-        states = env.explore(range(256)).state()
-        made[f"render {section['kind']}, frames/s"] = rate(lambda env=env, states=states: env.render(states), 256)
-    return made
-
-
-def planning() -> dict[str, float]:
-    """Candidate evaluations per CPU second of the quickstart's planners, 8 and 32 episodes at once."""
-    made = {}
-    trials = read_grid(ROOT / "experiments" / "quickstart.yaml").trials
-    for trial in (trials[0], trials[1]):
-        experiment = trial.experiment
-        encoder = experiment.encoder.build(experiment.env)
-        predictor = experiment.predictor.build(Shapes(encoder.patches, encoder.width, 10, 2))
-        identity = Normalisation(
-            action_mean=(0.0,) * 2, action_std=(1.0,) * 2, proprio_mean=(0.0,) * 2, proprio_std=(1.0,) * 2
-        )
-        world_model = WorldModel(encoder, predictor, identity, context=1)
-        for episodes in (8, 32):
-            start, goal = (Latent(torch.randn(episodes, 1, encoder.patches, encoder.width)) for _ in range(2))
-            cost = world_model.cost(start, goal, GoalDistance())
-            problem = Problem(cost, horizon=6, action=10, noise=Noise(0, range(episodes), 0))
-            calls = episodes * experiment.planner.calls
-            name = f"plan {experiment.planner.kind}, {episodes} episodes, candidates/s"
-            made[name] = rate(lambda planner=experiment.planner, problem=problem: planner.plan(problem), calls)
-    return made
-
-
 def reading() -> dict[str, float]:
     """Clips of 4 frames per CPU second from memory-mapped float16 latents of ViT-S size (256 x 384)."""
     with tempfile.TemporaryDirectory() as folder:
@@ -87,14 +54,44 @@ def reading() -> dict[str, float]:
         return {"read clips of 4 x 256 x 384, clips/s": rate(lambda: latents.read(starts, 4, 1), 64)}
 
 
+def pieces(console: Console) -> dict[str, float]:
+    """What is neither planning nor learning."""
+    figures = env_rows() | reading() | data()
+    table = Table("measured", "per CPU second")
+    for name, figure in figures.items():
+        table.add_row(name, f"{figure:,.0f}" if figure >= 100 else f"{figure:.3g}")
+    console.print(table)
+    return figures
+
+
+def planning(console: Console, cases: Sequence[Case]) -> dict[str, Any]:
+    """The reference path against the fast one."""
+    table = Table("planning", "reference", "fast", "faster", "target", "difference", "over floor", "memory")
+    rows = {}
+    for case in cases:
+        row = rows[case.name] = measure(case)
+        numbers = [f"{row['reference_s']:.3f} s", f"{row['fast_s']:.3f} s", f"{row['speedup']:.2f}x", f"{case.target}x"]
+        difference = "a variant" if row["difference"] is None else f"{row['difference']:.0e}"
+        floor = f"{row['over_floor']:.2f}x" if "over_floor" in row else ""
+        memory = f"{row['memory']:.2f}x" if row.get("memory") else ""
+        table.add_row(case.name, *numbers, difference, floor, memory)
+        console.print(f"{case.name}: {row['speedup']:.2f}x, target {case.target}x")
+    console.print(table)
+    return rows
+
+
 def main() -> None:
     """Measure, print, write."""
     torch.set_num_threads(1)
-    figures = rendering() | planning() | reading()
-    table = Table("measured", "per CPU second")
-    for name, figure in figures.items():
-        table.add_row(name, f"{figure:,.0f}")
-    Console().print(table)
+    words, console = sys.argv[1:], Console()
+    chosen = [case for case in CASES if not words or any(word in case.name for word in words)]
+    figures: dict[str, Any] = {"planning": planning(console, chosen)} if chosen else {}
+    if not words or "pieces" in words:
+        figures |= pieces(console)
+    if not words or "pool" in words:
+        figures |= pool.show(console)
+    if not words or "engine" in words:
+        figures |= engine.show(console)
     path = ROOT / "build" / "bench.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(figures, indent=1))

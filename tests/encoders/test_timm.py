@@ -112,6 +112,22 @@ def test_every_spelling_is_the_same_model(spelling: str) -> None:
     assert made(model=spelling) == made(model="vit_small_patch14_dinov2.lvd142m")
 
 
+@pytest.mark.parametrize(
+    ("name", "spellings"),
+    {
+        "vit_small_patch14_dinov2.lvd142m": ["dinov2_vits14", "facebook/dinov2-small"],
+        "vit_base_patch14_reg4_dinov2.lvd142m": ["dinov2_vitb14_reg", "facebook/dinov2-with-registers-base"],
+        "vit_large_patch14_reg4_dinov2.lvd142m": ["dinov2_vitl14_reg", "facebook/dinov2-with-registers-large"],
+        "vit_small_patch16_dinov3.lvd1689m": ["dinov3_vits16", "facebook/dinov3-vits16-pretrain-lvd1689m"],
+        "vit_large_patch16_dinov3.lvd1689m": ["dinov3_vitl16", "facebook/dinov3-vitl16-pretrain-lvd1689m"],
+    }.items(),
+)
+def test_the_studys_models_have_three_spellings_each(name: str, spellings: list[str]) -> None:
+    architecture, _, tag = name.partition(".")
+    assert tag in timm.list_pretrained(f"{architecture}.*")[0]
+    assert [made(model=spelling).model for spelling in spellings] == [name, name]
+
+
 def test_a_model_of_timm_that_the_study_does_not_use_gets_its_usual_weights() -> None:
     assert made(model="vit_tiny_patch16_224").model == "vit_tiny_patch16_224.augreg_in21k_ft_in1k"
 
@@ -151,9 +167,9 @@ def test_a_truncated_file_is_refused_in_one_line(small: Path, tmp_path: Path) ->
         made(checkpoint=str(half)).build(wall(224))
 
 
-def step_key(checkpoint: Path) -> str:
-    settings = {"env": {"kind": "wall", "size": 224}, "encoder": {"kind": "timm", "checkpoint": str(checkpoint)}}
-    return Experiment.parse(settings).training().inputs["latents"].key
+def step_key(checkpoint: Path, model: str = "dinov2_vits14") -> str:
+    encoder = {"kind": "timm", "model": model, "checkpoint": str(checkpoint)}
+    return Experiment.parse({"env": {"kind": "wall", "size": 224}, "encoder": encoder}).training().inputs["latents"].key
 
 
 def test_the_key_knows_what_the_weights_contain_and_not_where_they_lie(small: Path, tmp_path: Path) -> None:
@@ -163,6 +179,11 @@ def test_the_key_knows_what_the_weights_contain_and_not_where_they_lie(small: Pa
     assert step_key(small) == step_key(elsewhere)
     other = save(tmp_path, "vit_small_patch14_dinov2", img_size=224)
     assert step_key(small) != step_key(other)
+
+
+def test_every_spelling_has_the_same_key(small: Path) -> None:
+    spellings = ["dinov2_vits14", "facebook/dinov2-small", "vit_small_patch14_dinov2.lvd142m"]
+    assert len({step_key(small, spelling) for spelling in spellings}) == 1
 
 
 def test_a_stage_finds_the_weights_and_notices_when_they_are_others(small: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from math import isqrt, sqrt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,6 +203,58 @@ def test_what_is_not_there_is_refused_in_one_line(settings: dict[str, str], said
         made(**settings).frozen()
     assert said in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def refused(said: str, size: int = 64, **settings: str) -> None:
+    """Building says so in one line."""
+    with pytest.raises(ConfigError) as error:
+        made(**settings).build(wall(size))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model", ["vjepa_vitl16", "vjepa2_vit_large", "facebook/vjepa2-vitg-fpc64-256"])
+def test_a_size_that_the_patches_do_not_fill_is_refused_before_weights_are_looked_for(model: str) -> None:
+    refused("env.size: given 100; a multiple of the encoder's patch (16) fits", size=100, model=model)
+
+
+@pytest.mark.parametrize("kept", [0, 100, 5000])
+def test_truncated_files_are_refused(tmp_path: Path, kept: int) -> None:
+    save_second(tmp_path, **TINY)
+    save_first(tmp_path / "vitl16.pth.tar")
+    for model, name in (("vjepa2_vit_large", "model.safetensors"), ("vjepa_vitl16", "vitl16.pth.tar")):
+        path = tmp_path / name
+        path.write_bytes(path.read_bytes()[:kept])
+        refused(f"{name}: damaged or no file of tensors", model=model, checkpoint=str(path))
+
+
+class Code:
+    """What a hostile pickle holds: it makes a file when it is loaded by an unpickler that obeys."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.marker,)
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_its_code_is_not_run(tmp_path: Path) -> None:
+    path, marker = tmp_path / "vitl16.pth.tar", tmp_path / "marker"
+    torch.save({"encoder": Code(marker)}, path)
+    torch.load(path, weights_only=False)
+    assert marker.exists(), "the file is not hostile"
+    marker.unlink()
+    refused("refused: not only tensors and plain values", model="vjepa_vitl16", checkpoint=str(path))
+    assert not marker.exists()
+
+
+def test_the_weights_of_a_smaller_network_are_refused_by_name_and_shape(tmp_path: Path) -> None:
+    save_second(tmp_path, **TINY)
+    path = tmp_path / "model.safetensors"
+    refused("not the weights of this encoder.model", model="vjepa2_vit_large", checkpoint=str(path))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"hidden_size": 96}))
+    refused("is [48, 3, 2, 16, 16]; [96, 3, 2, 16, 16] fits this encoder", checkpoint=str(tmp_path))
 
 
 def test_the_weights_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_without_a_network_it_says_at_once_which_file_to_put_where(tmp_path: Pat
     assert time.monotonic() - began < 20
     assert "weights of timm/vit_small_patch14_dinov2.lvd142m are not on this machine" in said
     assert "put its model.safetensors into a folder and name the folder in encoder.checkpoint" in said
+    assert "where gated set HF_TOKEN" in said
     assert len(said.splitlines()) == 1
 
 
@@ -73,6 +74,7 @@ def test_offline_it_does_not_try(tmp_path: Path) -> None:
 def test_gated_weights_ask_for_a_token(tmp_path: Path, gate: str) -> None:
     said = fetch("dinov3_vitl16", tmp_path, HF_ENDPOINT=gate, NO_PROXY="127.0.0.1")
     assert "vit_large_patch16_dinov3.lvd1689m are not on this machine and are gated; set HF_TOKEN" in said
+    assert "or put its model.safetensors into a folder and name the folder in encoder.checkpoint" in said
     assert len(said.splitlines()) == 1
 
 

@@ -73,11 +73,11 @@ def test_the_renderer_ends_with_a_killed_parent() -> None:
     script = (
         "import os, signal\n"
         "import numpy as np\n"
-        "from worldgrid.envs.gl import Scene, draw, renderer\n"
-        "from worldgrid.envs.umaze import model\n"
-        "scene = Scene(model(ball=1.0), 16, lookat=(3.0, 3.0, 0.0), distance=9.73)\n"
-        "draw(scene, np.ones((1, 2)))\n"
-        "print(renderer(scene).pid, flush=True)\n"
+        "from worldgrid.envs.gl import renderer\n"
+        "from worldgrid.envs.pointmaze import PointMaze\n"
+        "maze = PointMaze(size=16)\n"
+        "maze.render(np.ones((1, 4)))\n"
+        "print(renderer(maze.scene).pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

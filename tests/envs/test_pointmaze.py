@@ -1,8 +1,10 @@
-"""The study's U-maze: facts of the reference, walls, and pictures that need no OpenGL."""
+"""The study's U-maze and d4rl's larger ones: facts of the reference, walls, and pictures that need no OpenGL."""
 
 import numpy as np
+import pytest
 
 from worldgrid.envs import Floats
+from worldgrid.envs.maze import CELLS
 from worldgrid.envs.pointmaze import PointMaze
 
 MAZE = PointMaze(renderer="raster")
@@ -59,6 +61,33 @@ def test_starts_and_goals_lie_in_the_u_with_the_studys_velocities() -> None:
         assert (states[:, 0] < 1.1).any()
         assert (states[:, 0] > 2.5).any()
         assert ((states[:, 0] > 1.1) & (states[:, 0] < 2.5)).any()
+
+
+@pytest.mark.parametrize(("maze", "cells"), [("medium", (8, 8)), ("large", (9, 12))])
+def test_larger_mazes_are_joined_up_and_drawn_whole(maze: str, cells: tuple[int, int]) -> None:
+    rows = CELLS[maze]
+    assert (len(rows), len(rows[0])) == cells
+    free = {(i, j) for i, row in enumerate(rows) for j, cell in enumerate(row) if cell == "."}
+    reached, edge = set(), {min(free)}
+    while edge:
+        reached |= edge
+        edge = {(i + x, j + y) for i, j in edge for x, y in ((0, 1), (1, 0), (0, -1), (-1, 0))} & free - reached
+    assert reached == free
+    env = PointMaze(renderer="raster", maze=maze)
+    starts = env.explore(range(200)).state()
+    assert {(round(x + 0.2), round(y + 0.2)) for x, y in starts[:, :2]} <= free
+    frame = env.render(starts[:1])[0].astype(int)
+    corners = np.array([frame[0, 0], frame[0, -1], frame[-1, 0], frame[-1, -1]])
+    assert np.abs(corners - [38, 64, 89]).max() <= 1
+
+
+def test_balls_do_not_pass_the_walls_of_larger_mazes() -> None:
+    env = PointMaze(renderer="raster", maze="medium")
+    states = env.explore(range(16)).state()
+    random = np.random.default_rng(0)
+    for _ in range(60):
+        states = env.advance(states, random.uniform(-1, 1, (16, 2)))
+        assert all(CELLS["medium"][round(x + 0.2)][round(y + 0.2)] == "." for x, y in states[:, :2])
 
 
 def test_velocity_does_not_show_and_does_not_count() -> None:

@@ -41,4 +41,4 @@ def test_shortest_above_longest_is_refused() -> None:
 def test_actions_of_four_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Wall, "action_dim", 4)
     with pytest.raises(ConfigError, match="actions of two numbers fit"):
-        Drift().start(Wall(), [0])
+        Drift().check(Wall())

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldgrid.predictors import PREDICTORS, Latent, Predictor, PredictorSpec, Shapes
+from worldgrid.predictors import PREDICTORS, Latent, Predictor, PredictorSpec, Shapes, rollout
 from worldgrid.predictors.point import ExactPoint
 from worldgrid.predictors.transformer import Transformer
 
@@ -27,6 +27,14 @@ MEMBERS = {
         )
         for conditioning in ("adaln", "feature", "sequence", "film", "cross")
         for positions, proprio in (("rope", "none"), ("rope", "feature"), ("learned", "token"), ("sincos", "feature"))
+    },
+    **{
+        f"{conditioning}-streaming-{proprio}": (
+            transformer(conditioning=conditioning, proprio=proprio, window="streaming"),
+            GRID,
+        )
+        for conditioning in ("adaln", "feature", "sequence", "film", "cross")
+        for proprio in ("none", "feature", "token")
     },
     "cross-rope-token": (transformer(conditioning="cross", proprio="token"), GRID),
     "sequence-rope-token": (transformer(conditioning="sequence", proprio="token"), GRID),
@@ -106,6 +114,24 @@ def test_a_shorter_window_predicts_the_same_beginning(spec: PredictorSpec, shape
     window, actions = clip(predictor, shapes)
     begun = predictor(window.map(lambda z: z[:, :2]), actions[:, :2])
     torch.testing.assert_close(frames_of(begun), frames_of(predictor(window, actions))[:, :2])
+
+
+@every_member
+@pytest.mark.parametrize("context", range(1, CONTEXT + 1))
+@pytest.mark.parametrize("frames", [1, 4])
+def test_what_it_imagines_is_what_the_reference_rolls_out(
+    spec: PredictorSpec, shapes: Shapes, context: int, frames: int
+) -> None:
+    if spec.streaming:  # plans with the context it was made for
+        spec = spec.model_copy(update={"context": context})
+    predictor = built(spec, shapes)
+    start, _ = clip(predictor, shapes, frames)
+    actions = torch.randn(2, 3, frames - 1 + 4, shapes.action)
+    imagined = predictor.imagine(start, actions, context)
+    expected = rollout(predictor, start.repeat(3), actions.flatten(0, 1), context)
+    assert imagined.visual.shape == (2, 3, 4, shapes.patches, shapes.width)
+    difference = frames_of(imagined.map(lambda z: z.flatten(0, 1))) - frames_of(expected)
+    assert difference.norm() < 1e-5 * frames_of(expected).norm()
 
 
 @every_member

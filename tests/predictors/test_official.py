@@ -1,5 +1,6 @@
 """Official checkpoints give official numbers; golden tensors come from the official code with random weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
-from worldgrid.predictors import Latent, Predictor
+from worldgrid.predictors import Latent, Predictor, rollout
 from worldgrid.predictors.official import Official, official
 from worldgrid.spec import ConfigError
-from worldgrid.world_model import rollout
 
 MODELS = ["adaln_rope", "adaln_rope_proprio", "feature_learned_proprio", "feature_rope_proprio", "sequence_rope"]
 Golden = dict[str, Tensor]
@@ -57,13 +58,20 @@ def test_one_pass_over_real_frames_gives_the_official_numbers(shared: Path, name
         assert relative(predicted.proprio, golden["frames.proprio_prediction"]) < 1e-5
 
 
+def fast(predictor: Predictor, start: Latent, actions: Tensor, context: int) -> Latent:
+    return predictor.imagine(start, actions[:, None], context).map(lambda z: z[:, 0])
+
+
 @every_model
-def test_a_sliding_window_of_imagined_frames_gives_the_official_numbers(shared: Path, name: str) -> None:
+@pytest.mark.parametrize("imagine", [rollout, fast])
+def test_a_sliding_window_of_imagined_frames_gives_the_official_numbers(
+    shared: Path, name: str, imagine: Callable[[Predictor, Latent, Tensor, int], Latent]
+) -> None:
     checkpoint, settings, golden = read(shared, name)
     predictor = built(official(checkpoint, settings))
     actions = golden["input.actions"].transpose(0, 1)
     start = latent(golden, predictor, "input").map(lambda z: z.expand(len(actions), *z.shape[1:]))
-    imagined = rollout(predictor, start, actions, settings["context_at_planning"])
+    imagined = imagine(predictor, start, actions, settings["context_at_planning"])
     assert relative(imagined.visual, patches(golden["unroll.visual"]).transpose(0, 1)[:, 1:]) < 1e-5
     assert (imagined.proprio is None) == ("unroll.proprio_embedding" not in golden)
     if imagined.proprio is not None:
@@ -96,7 +104,8 @@ def test_weights_of_another_shape_are_refused(shared: Path) -> None:
     ("change", "message"),
     [
         ({"pred_type": "AdaLm"}, "unknown official predictor 'AdaLm'; did you mean 'AdaLN'?"),
-        ({"normalize_reps": True}, "official setting normalize_reps: given True; False fits"),
+        ({"window": "streaming"}, "official setting window: given streaming; sliding fits"),
+        ({"use_extrinsics": True}, "official setting use_extrinsics: given True; False fits"),
         ({"use_proprio": True, "proprio_emb_dim": 8, "proprio_encoding": "token"}, "given token; feature fits"),
     ],
 )
@@ -118,3 +127,16 @@ def test_a_file_that_is_no_checkpoint_is_refused(shared: Path) -> None:
     _, settings, _ = read(shared, "adaln_rope")
     with pytest.raises(ConfigError, match="misses predictor; it has state_dict"):
         official({"state_dict": {}}, settings)
+
+
+def test_representations_are_normalised_where_they_come_out_and_go_on_so(shared: Path) -> None:
+    checkpoint, settings, golden = read(shared, "sequence_rope")
+    predictor = built(official(checkpoint, settings | {"normalize_reps": True}))
+    window, actions = latent(golden, predictor, "frames"), golden["frames.actions"]
+    expected = patches(golden["frames.prediction"])
+    assert relative(predictor(window, actions).visual, layer_norm(expected, expected.shape[-1:])) < 1e-5
+    start = window.map(lambda z: z[:, :1])
+    first = predictor(start, actions[:, :1])
+    second = predictor(first, actions[:, 1:2])
+    imagined = rollout(predictor, start, actions[:, :2], context=1)
+    torch.testing.assert_close(imagined.visual, torch.cat([first.visual, second.visual], dim=1))

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from worldgrid.envs.point import Point
-from worldgrid.predictors import Latent, Shapes
+from worldgrid.predictors import Latent, Shapes, rollout
 from worldgrid.predictors.point import ExactPoint
 from worldgrid.spec import ConfigError
-from worldgrid.world_model import Normalisation, rollout
+from worldgrid.world_model import Normalisation
 
 SHAPES = Shapes(patches=1, width=2, action=10, proprio=2)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldgrid.predictors import Latent, Shapes
+from worldgrid.predictors import Latent, Shapes, join
 from worldgrid.predictors.transformer import Transformer
 from worldgrid.spec import ConfigError, parse
 
@@ -107,6 +107,11 @@ def test_rope_needs_a_square_of_patches_and_learned_positions_do_not() -> None:
     Transformer(width=16, heads=2, proprio="none", positions="learned").build(oblong)
 
 
+def test_streaming_needs_positions_that_can_be_told_apart_later() -> None:
+    with pytest.raises(ConfigError, match=r"positions rope fits window streaming: .* given learned"):
+        parse(Transformer, {"kind": "transformer", "window": "streaming", "positions": "learned"}, "predictor")
+
+
 def made(**settings: object) -> tuple[Transformer, Latent, Tensor]:
     torch.manual_seed(0)
     spec = Transformer(**{"width": 64, "heads": 4, "proprio": "none"} | settings)  # type: ignore[arg-type]
@@ -141,10 +146,41 @@ def test_a_residual_predictor_adds_to_the_frame_it_sees() -> None:
     window = window._replace(proprio=torch.randn(2, 3, 4, 16))
     absolute = spec.build(TINY)
     change = spec.model_copy(update={"residual": True}).build(TINY)
-    change.load_state_dict(absolute.state_dict())
+    read_out = {"proprio_out.weight": torch.eye(16), "proprio_out.bias": torch.zeros(16)}
+    change.load_state_dict(absolute.state_dict() | read_out)
     expected, predicted = absolute(window, actions), change(window, actions)
     torch.testing.assert_close(predicted.visual, expected.visual + window.visual)
     torch.testing.assert_close(predicted.proprio, expected.proprio + window.proprio)
+
+
+@pytest.mark.parametrize("proprio", ["feature", "token"])
+def test_a_residual_predictor_begins_by_predicting_that_little_changes(proprio: str) -> None:
+    """Else the loss of its proprioception is so large at first that it learns to see nothing in it."""
+    spec, window, actions = made(proprio=proprio, proprio_width=16, residual=True, conditioning="adaln")
+    window = window._replace(proprio=torch.randn(2, 3, 4 if proprio == "feature" else 1, 16))
+    predicted = spec.build(TINY)(window, actions)
+    assert (predicted.visual - window.visual).norm() < 0.3 * window.visual.norm()
+    assert (predicted.proprio - window.proprio).norm() < 0.3 * window.proprio.norm()
+
+
+@pytest.mark.parametrize("context", [1, 2, 3])
+def test_streaming_rollouts_are_what_was_trained_over_the_whole_clip(context: int) -> None:
+    spec, window, _ = made(window="streaming", context=context)
+    predictor = spec.build(TINY).eval()
+    start, actions = window.last(1), torch.randn(2, 1, 8, 6)
+    with torch.no_grad():
+        imagined = predictor.imagine(start, actions, context).map(lambda z: z[:, 0])
+        whole = predictor(join(start, imagined.map(lambda z: z[:, :-1])), actions[:, 0])
+    assert (whole.visual - imagined.visual).norm() < 1e-5 * whole.visual.norm()
+
+
+def test_a_streaming_prediction_reaches_back_through_every_block() -> None:
+    spec, _, _ = made(window="streaming", context=2, depth=2)
+    predictor = spec.build(TINY)
+    frames = torch.randn(1, 5, 4, 12, requires_grad=True)
+    predictor(Latent(frames), torch.randn(1, 5, 6)).visual[:, -1].square().sum().backward()
+    assert frames.grad is not None
+    assert (frames.grad[0].abs().amax(dim=(1, 2)) > 0).tolist() == [False, False, True, True, True]
 
 
 def test_dropout_acts_in_training_only() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -13,13 +13,15 @@ import pytest
 import torch
 
 from worldgrid.encoders import ENCODERS, WEIGHTS
-from worldgrid.envs import ENVS
+from worldgrid.envs import ENVS, Env, Floats
+from worldgrid.envs.wall import Wall
 from worldgrid.resume import RESUME
 from worldgrid.scale import Scale
-from worldgrid.spec import JSON, ConfigError, parse
+from worldgrid.spec import JSON, ConfigError
 from worldgrid.stages import Job
-from worldgrid.stages.collect import read, record
-from worldgrid.stages.pretrain import Pairs, Pretrain, run
+from worldgrid.stages.collect import read as read_collect
+from worldgrid.stages.collect import record
+from worldgrid.stages.pretrain import Pair, Pairs, Pretrain, read, run, unseen
 from worldgrid.step import Step
 from worldgrid.trajectories import Trajectories, Trajectory, shard_name, write_manifest, write_shard
 
@@ -28,7 +30,9 @@ ENCODER = {"kind": "contrastive", "channels": [8, 16], "blocks": 1, "latent": 4}
 
 
 def recorded(folder: Path, keep: int = 5, steps: int = 30) -> Path:
-    collect = read({"episodes": 20, "steps": steps, "keep": keep, "policy": {"kind": "drift"}, "shard": 10}, "collect")
+    collect = read_collect(
+        {"episodes": 20, "steps": steps, "keep": keep, "policy": {"kind": "drift"}, "shard": 10}, "collect"
+    )
     for shard in range(2):
         record(ENVS.parse(ENV), collect, shard, folder / shard_name(shard))
     write_manifest(folder, shards=2, keep=keep, size=16, dims={"action": 2, "proprio": 2, "state": 2})
@@ -41,7 +45,7 @@ def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pretrained(trajectories: Path, out: Path, **settings: Any) -> JSON:
-    pretrain = parse(Pretrain, {"steps": 30, "batch": 16} | settings, "pretrain").recipe()
+    pretrain = read({"steps": 30, "batch": 16} | settings, "pretrain").recipe()
     out.mkdir(exist_ok=True)
     return run(
         Job(
@@ -66,16 +70,74 @@ def test_the_loss_falls_far_below_guessing(trajectories: Path, tmp_path: Path) -
     assert metrics["loss"] == losses[-1]
 
 
-def test_metrics_say_that_features_have_not_collapsed(trajectories: Path, tmp_path: Path) -> None:
-    metrics = pretrained(trajectories, tmp_path)
+SIGNS = {"effective_rank", "spread", "spread_least", "geodesic_spearman"}
+OBJECTIVES = [
+    {"kind": "time_contrastive"},
+    {"kind": "inverse_dynamics", "hidden": 16},
+    {"kind": "jepa", "regulariser": "sigreg", "width": 24, "depth": 1},
+    {"kind": "jepa", "regulariser": "vicreg", "width": 24, "depth": 1},
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda one: "-".join(v for v in one.values() if type(v) is str))
+def test_no_objective_lets_features_collapse(trajectories: Path, tmp_path: Path, objective: JSON) -> None:
+    metrics = pretrained(trajectories, tmp_path, objective=objective)
+    assert metrics.keys() >= SIGNS | {"loss", "lr"}
     assert 1.0 < metrics["effective_rank"] <= 4 * 4
-    assert metrics["spread"] > 0
+    assert metrics["spread"] >= metrics["spread_least"] > 0.01
+    assert -1 <= metrics["geodesic_spearman"] <= 1
 
 
-def test_the_curve_has_a_line_every_ten_steps_and_one_at_the_end(trajectories: Path, tmp_path: Path) -> None:
-    pretrained(trajectories, tmp_path, steps=25)
-    assert [line["step"] for line in curve(tmp_path)] == [10, 20, 25]
-    assert all(line.keys() == {"step", "loss", "lr"} for line in curve(tmp_path))
+def test_frames_that_are_all_the_same_show_in_every_sign(tmp_path: Path) -> None:
+    """A dot that does not move is what a collapsed encoder sees."""
+    still = tmp_path / "still"
+    still.mkdir()
+    frames, zeros = np.zeros((5, 16, 16, 3), np.uint8), np.zeros((5, 2))
+    one = Trajectory(0, frames, zeros.astype(np.float32), zeros, np.zeros((20, 2), np.float32))
+    write_shard(still / shard_name(0), [one, one._replace(episode=1)])
+    write_manifest(still, shards=1, keep=5, size=16, dims={"action": 2, "proprio": 2, "state": 2})
+    metrics = pretrained(still, tmp_path / "out", steps=2, batch=2)
+    assert metrics["effective_rank"] == metrics["spread_least"] == 0.0
+
+
+def test_unseen_frames_are_of_the_whole_space_and_come_with_true_distances() -> None:
+    env = ENVS.parse(ENV)
+    found = unseen(env, seed=0)
+    assert found is not None
+    assert found.frames.shape[1:] == (16, 16, 3)
+    apart = found.distances
+    assert apart.shape == (len(found.frames),) * 2
+    assert np.isfinite(apart).all()
+    assert apart.max() > 50  # pixels, around the wall
+
+
+class Silent(Wall):
+    """A wall that cannot tell distances, and may not be asked for frames."""
+
+    def geodesic(self, first: Floats, second: Floats) -> None:
+        """Cannot tell."""
+
+    def explore(self, seeds: Sequence[int]) -> Env:
+        raise AssertionError("nothing is rendered for a distance that nobody knows")
+
+
+def test_where_the_env_cannot_tell_distances_nothing_is_drawn() -> None:
+    assert unseen(Silent(size=16), seed=0) is None
+
+
+def test_the_curve_has_a_line_every_ten_steps_and_signs_of_collapse_every_hundred(
+    trajectories: Path, tmp_path: Path
+) -> None:
+    pretrained(trajectories, tmp_path, steps=115)
+    assert [line["step"] for line in curve(tmp_path)] == [*range(10, 120, 10), 115]
+    assert {line["step"] for line in curve(tmp_path) if line.keys() == {"step", "loss", "lr"} | SIGNS} == {100, 115}
+    assert all(line.keys() >= {"step", "loss", "lr"} for line in curve(tmp_path))
+
+
+def test_the_parts_of_a_loss_are_in_the_curve(trajectories: Path, tmp_path: Path) -> None:
+    pretrained(trajectories, tmp_path, steps=1, objective={"kind": "inverse_dynamics"})
+    (line,) = curve(tmp_path)
+    assert line.keys() >= {"loss/action", "loss/variance", "loss/covariance"}
 
 
 def test_the_folder_holds_a_frozen_encoder_to_build(trajectories: Path, tmp_path: Path) -> None:
@@ -116,19 +178,22 @@ def interrupted_when_there(path: Path) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(trajectories: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", [OBJECTIVES[0], OBJECTIVES[2]], ids=lambda one: one["kind"])
+def test_interrupted_and_resumed_is_uninterrupted_to_the_bit(
+    trajectories: Path, tmp_path: Path, objective: JSON
+) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    metrics = pretrained(trajectories, whole, steps=150)
+    metrics = pretrained(trajectories, whole, steps=105, objective=objective)
     with interrupted_when_there(parts / RESUME):
-        pretrained(trajectories, parts, steps=150)
+        pretrained(trajectories, parts, steps=105, objective=objective)
     assert not (parts / WEIGHTS).exists()
-    assert pretrained(trajectories, parts, steps=150) == metrics
+    assert pretrained(trajectories, parts, steps=105, objective=objective) == metrics
     assert (parts / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     assert curve(parts) == curve(whole)
 
 
 def numbered(folder: Path, lengths: list[int], keep: int) -> Trajectories:
-    """Frames whose first two pixels say of which trajectory and simulator step they are."""
+    """Frames whose first two pixels say of which trajectory and simulator step they are, and actions that do so."""
     written = []
     for episode, length in enumerate(lengths):
         frames = np.zeros((length, 2, 2, 3), np.uint8)
@@ -136,7 +201,7 @@ def numbered(folder: Path, lengths: list[int], keep: int) -> Trajectories:
         controls = (
             np.zeros((length, 1), np.float32),
             np.zeros((length, 1)),
-            np.zeros(((length - 1) * keep, 1), np.float32),
+            1000 * episode + np.arange((length - 1) * keep, dtype=np.float32)[:, None],
         )
         written.append(Trajectory(episode, frames, *controls))
     write_shard(folder / shard_name(0), written)
@@ -144,14 +209,22 @@ def numbered(folder: Path, lengths: list[int], keep: int) -> Trajectories:
     return Trajectories(folder)
 
 
+def pairs_of(source: Trajectories, frameskip: int, span: int = 3, batch: int = 4) -> Pairs:
+    return Pairs(source, frameskip, Pretrain(batch=batch), span)
+
+
 def drawn(pairs: Pairs, steps: int = 50) -> list[tuple[int, int, int, int]]:
-    """Trajectory and simulator step of anchors and positives."""
-    draws = [pairs.draw(step) for step in range(steps)]
-    return [(*a[0, 0, :2].tolist(), *p[0, 0, :2].tolist()) for draw in draws for a, p in zip(*draw, strict=True)]
+    """Trajectory and simulator step of both frames."""
+
+    def places(draw: Pair) -> list[tuple[int, int, int, int]]:
+        both = zip(draw.before, draw.after, strict=True)
+        return [(*before[0, 0, :2].tolist(), *after[0, 0, :2].tolist()) for before, after in both]
+
+    return [place for step in range(steps) for place in places(pairs.draw(step))]
 
 
-def test_pairs_are_frames_of_one_trajectory_1_to_reach_model_steps_apart(tmp_path: Path) -> None:
-    found = drawn(Pairs(numbered(tmp_path, [9, 1, 3, 7], keep=2), 4, Pretrain(batch=3, reach=2)))
+def test_pairs_are_frames_of_one_trajectory_1_to_span_model_steps_apart(tmp_path: Path) -> None:
+    found = drawn(pairs_of(numbered(tmp_path, [9, 1, 3, 7], keep=2), 4, span=2, batch=3))
     assert all(one == other for one, _, other, _ in found)
     assert {one for one, *_ in found} == {0, 2, 3}  # trajectory 1 has no pair
     assert {after - before for _, before, _, after in found} == {4, 8}
@@ -159,8 +232,27 @@ def test_pairs_are_frames_of_one_trajectory_1_to_reach_model_steps_apart(tmp_pat
 
 
 def test_the_pairs_of_a_step_are_of_different_trajectories(tmp_path: Path) -> None:
-    pairs = Pairs(numbered(tmp_path, [5, 5, 5, 5], keep=1), 1, Pretrain(batch=4))
-    assert all(set(pairs.draw(step)[0][:, 0, 0, 0].tolist()) == {0, 1, 2, 3} for step in range(9))
+    pairs = pairs_of(numbered(tmp_path, [5, 5, 5, 5], keep=1), 1)
+    assert all(set(pairs.draw(step).before[:, 0, 0, 0].tolist()) == {0, 1, 2, 3} for step in range(9))
+
+
+def test_the_actions_of_a_pair_are_those_of_the_model_step_after_its_first_frame(tmp_path: Path) -> None:
+    pairs = pairs_of(numbered(tmp_path, [9, 1, 4, 7], keep=2), 4, span=1)
+    first = pairs.draw(0)
+    scale = (first.actions[:, 3] - first.actions[:, 0]).mean() / 3  # of one simulator step, standardised
+    for step in range(20):
+        pair = pairs.draw(step)
+        begun = 1000 * pair.before[:, 0, 0, 0].float() + pair.before[:, 0, 0, 1].float()
+        apart = (pair.actions[:, :1] - pair.actions[:, :1].T) / scale
+        torch.testing.assert_close(apart, begun[:, None] - begun, rtol=1e-3, atol=0.1)
+        torch.testing.assert_close(pair.actions[:, 1:] - pair.actions[:, :-1], scale.expand(4, 3), rtol=1e-2, atol=0)
+
+
+def test_actions_are_standardised(trajectories: Path) -> None:
+    pairs = pairs_of(Trajectories(trajectories), 5, span=1, batch=20)
+    actions = torch.cat([pairs.draw(step).actions for step in range(20)]).unflatten(1, (5, 2)).flatten(0, 1)
+    torch.testing.assert_close(actions.mean(dim=0), torch.zeros(2), rtol=0, atol=0.1)
+    torch.testing.assert_close(actions.std(dim=0), torch.ones(2), rtol=0, atol=0.1)
 
 
 def test_how_densely_it_was_recorded_changes_nothing(tmp_path: Path) -> None:
@@ -175,3 +267,24 @@ def test_trajectories_too_short_for_a_pair_are_refused_in_one_line(tmp_path: Pat
     with pytest.raises(ConfigError, match=r"collect.steps: no trajectory .* 5 and more fit") as error:
         pretrained(recorded(tmp_path, keep=1, steps=4), tmp_path / "out")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "said"),
+    [
+        ({"kind": "contrastive"}, "unknown pretrain.objective 'contrastive'; did you mean 'time_contrastive'?"),
+        ("jepa", "pretrain.objective: given 'jepa'; a section fits"),
+        ({"weight": 1.0}, "a section with a kind fits: {kind: inverse_dynamics|jepa|time_contrastive}"),
+        ({"kind": "jepa", "temperature": 0.1}, "pretrain.objective: JEPA has no 'temperature'"),
+        ({"kind": "jepa", "regulariser": "vicref"}, "pretrain.objective.regulariser: given 'vicref'"),
+    ],
+)
+def test_an_objective_that_is_not_there_is_refused_in_one_line(objective: object, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read({"objective": objective}, "pretrain")
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_the_objectives_own_defaults_are_part_of_the_recipe() -> None:
+    assert read({}, "pretrain").recipe()["objective"] == {"kind": "time_contrastive", "temperature": 0.1, "reach": 3}

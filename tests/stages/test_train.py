@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -17,8 +16,9 @@ from worldgrid.experiment import Experiment
 from worldgrid.memo import Memo
 from worldgrid.resume import RESUME
 from worldgrid.scale import Scale
-from worldgrid.spec import ConfigError, parse
-from worldgrid.stages.train import Train, _order
+from worldgrid.spec import ConfigError
+from worldgrid.stages import Job, stage
+from worldgrid.stages.train import _train
 from worldgrid.step import Step
 from worldgrid.store import Store
 from worldgrid.trained import load_predictor
@@ -65,10 +65,41 @@ def test_one_and_two_workers_learn_the_same_to_rounding(cluster: None, tmp_path:
     assert not (stores[0].folder(step.key) / RESUME).exists()
 
 
+def trained_here(store: Store, step: Step) -> dict[str, torch.Tensor]:
+    """The last weights, after training in this process: Ray Train's local mode, without a cluster."""
+    from ray.train import ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    for needed in step.inputs["latents"].walk():
+        if not store.done(needed.key):
+            store.commit(needed, stage(needed.stage)(Job.open(needed, store, Scale())), seconds=0.0, host={})
+    job = Job.open(step, store, Scale())
+    TorchTrainer(lambda: _train(job), scaling_config=ScalingConfig(num_workers=0)).fit()
+    return load_file(max(job.out.glob("epoch-*.safetensors")))
+
+
+def farthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    return max(float((weight - other[name]).abs().max()) for name, weight in one.items())
+
+
+def test_what_is_published_is_the_average_of_the_weights(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    plain, forgetful, slow = (trained_here(store, training(epochs=2, ema=ema)) for ema in (None, 1e-12, 0.99))
+    assert farthest(plain, forgetful) == 0.0
+    assert farthest(plain, slow) > 1e-3
+
+
+def test_training_in_bf16_ends_near_where_fp32_ends(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    exact, rough = (trained_here(store, training(epochs=2, precision=precision)) for precision in ("fp32", "bf16"))
+    assert 0 < farthest(exact, rough) < 0.05
+    assert {weight.dtype for weight in rough.values()} == {torch.float32}
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same_to_the_bit(cluster: None, tmp_path: Path) -> None:
-    step = training(epochs=200, publish=200)
+    step = training(epochs=200, publish=200, ema=0.9)
     calm, disturbed = Store(tmp_path / "calm"), Store(tmp_path / "disturbed")
     straight = trained(calm, step, 1)
     (tmp_path / "killed").mkdir()
@@ -92,30 +123,6 @@ def kill_the_worker_after_an_epoch(folder: Path, killed: Path) -> None:
         if any("RayTrainWorker" in word for word in process.info["cmdline"] or ()):
             process.kill()
             (killed / str(process.pid)).touch()
-
-
-def test_every_clip_is_seen_once_in_an_epoch_and_in_another_order_in_the_next() -> None:
-    settings, starts = parse(Train, {"batch": 4}, "train"), np.arange(12)
-    first, second = (np.concatenate(list(_order(starts, settings, epoch, 3))) for epoch in (0, 1))
-    assert sorted(first) == sorted(second) == starts.tolist()
-    assert first.tolist() != second.tolist()
-
-
-def test_the_ranks_take_the_batch_between_them() -> None:
-    settings = parse(Train, {"batch": 4}, "train")
-    (batch,) = _order(np.arange(4), settings, 0, 1)
-    assert sorted([*batch[0::2], *batch[1::2]]) == [0, 1, 2, 3]
-
-
-def test_an_epoch_may_be_longer_than_the_data() -> None:
-    settings = parse(Train, {"batch": 4}, "train")
-    seen = np.concatenate(list(_order(np.arange(6), settings, 0, 5)))
-    assert len(seen) == 20
-    assert min(np.bincount(seen)) >= 3
-
-
-def test_published_epochs_end_with_the_last() -> None:
-    assert parse(Train, {"epochs": 7, "publish": 3}, "train").published() == [3, 6, 7]
 
 
 def test_clips_shorter_than_the_loss_needs_are_refused() -> None:

@@ -8,18 +8,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from worldgrid.spec import Family, Spec
+from worldgrid.spec import ConfigError, Family, Spec
 
 Frames = NDArray[np.uint8]
 """`[B, S, S, 3]` RGB, 0 to 255."""
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Goals = Literal["random_state", "expert", "dataset"]
+"""Where goals come from, in the study's words: drawn like starts by the environment; where its scripted expert ends;
+what a recorded trajectory reached as many steps after its start as an episode has."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,22 @@ class Observation:
     """`[B, Q]`, what the robot feels of itself, in the simulator's units."""
     state: Floats
     """`[B, X]`, the simulator's full state: enough for `render` and `restore`."""
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """B episodes to plan: where each starts, and what it is to reach."""
+
+    seeds: Sequence[int]
+    """Each task's name."""
+    starts: Floats
+    """`[B, X]`."""
+    goals: Floats
+    """`[B, X]`."""
+
+    def part(self, rows: range) -> Tasks:
+        """Some of them."""
+        return Tasks([self.seeds[row] for row in rows], self.starts[rows], self.goals[rows])
 
 
 class Env(Protocol):
@@ -87,10 +106,20 @@ class EnvSpec(Spec):
     """Q: numbers in the proprioception."""
     state_dim: ClassVar[int]
     """X: numbers in the full state."""
+    drawn_goals: ClassVar[Goals] = "random_state"
+    """Where the goals of `draw_tasks` come from."""
 
     @abstractmethod
+    def draw_tasks(self, seeds: Sequence[int]) -> Tasks:
+        """Start and goal of each task drawn from its seed, as the study draws them."""
+
+    @abstractmethod
+    def begin(self, tasks: Tasks) -> Env:
+        """Episodes at the starts of these tasks; they come from `draw_tasks`, or from recorded states."""
+
     def tasks(self, seeds: Sequence[int]) -> Env:
-        """Episodes to plan: start and goal of each drawn from its seed, as the study draws them."""
+        """Episodes to plan, drawn from their seeds."""
+        return self.begin(self.draw_tasks(seeds))
 
     @abstractmethod
     def explore(self, seeds: Sequence[int]) -> Env:
@@ -100,13 +129,35 @@ class EnvSpec(Spec):
     def render(self, states: Floats) -> Frames:
         """`[n, X]` states -> `[n, S, S, 3]` frames, equal to what `observe` showed in these states."""
 
+    def expert(self, states: Floats) -> Floats:
+        """`[B, X]` states -> `[B, a]` what the scripted expert does; raises ConfigError where there is none."""
+        raise ConfigError(f"env '{self.kind}' has no scripted expert")
+
+    def complete(self, states: Floats) -> Floats:
+        """`[n, any]` states as data sets record them -> `[n, X]`; raises ConfigError where they hold too little."""
+        if states.shape[1] != self.state_dim:
+            raise ConfigError(
+                f"env '{self.kind}': the recorded states have {states.shape[1]} numbers, those of the simulator "
+                f"{self.state_dim}: goals from recorded data cannot be had, '{self.drawn_goals}' fits"
+            )
+        return states
+
+    def geodesic(self, first: Floats, second: Floats) -> Floats | None:
+        """`[n, X]` and `[m, X]` states -> `[n, m]` lengths of the shortest ways between them.
+
+        None where the env cannot tell; known at no cost from no states (n = m = 0).
+        """
+        return None
+
 
 ENVS = Family[EnvSpec](
     "env",
     EnvSpec,  # type: ignore[type-abstract]
     {
+        "metaworld": "worldgrid.envs.metaworld:Metaworld",
         "point": "worldgrid.envs.point:Point",
         "wall": "worldgrid.envs.wall:Wall",
         "pointmaze": "worldgrid.envs.pointmaze:PointMaze",
+        "pusht": "worldgrid.envs.pusht:PushT",
     },
 )

@@ -1,4 +1,4 @@
-"""MuJoCo's pictures, drawn by EGL in processes of their own. n frames, S side in pixels.
+"""MuJoCo's pictures, drawn by EGL in processes of their own. n frames, S side in pixels, g numbers in a pose.
 
 OpenGL beside training in one process crashed once in three runs, and a process forked after OpenGL started hangs; so
 each scene has one child, started at its first frame, that ends with this process. See `gl_child.py` for its side.
@@ -16,7 +16,7 @@ import sys
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import numpy as np
 
@@ -27,15 +27,11 @@ SCRIPT = Path(__file__).with_name("gl_child.py")
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A MuJoCo model and the free camera that looks at it."""
+class FreeCamera:
+    """A camera that looks at a place."""
 
-    xml: str
-    """The model as MJCF."""
-    size: int
-    """S: side of the frames, pixels."""
     lookat: tuple[float, float, float]
-    """What the camera looks at, metres."""
+    """What it looks at, metres."""
     distance: float
     """From there to the camera, metres."""
     azimuth: float = 90.0
@@ -44,8 +40,44 @@ class Scene:
     """Degrees."""
 
 
+@dataclass(frozen=True)
+class FixedCamera:
+    """A camera of the model, moved."""
+
+    name: str
+    position: tuple[float, float, float]
+    """Where it stands, metres."""
+    upside_down: bool = False
+    """Whether its pictures are turned over, as some simulators hand them out."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A MuJoCo model, and how it is looked at."""
+
+    source: str
+    """The model: MJCF, or the path of a file of it."""
+    size: int
+    """S: side of the frames, pixels."""
+    camera: FreeCamera | FixedCamera
+    hidden: tuple[str, ...] = ("shadow", "reflection", "skybox", "haze")
+    """Effects that are not drawn; shadows cost most."""
+    samples: int = 0
+    """Samples per pixel that smooth edges; 0 leaves them as they are."""
+    instead: str = ""
+    """What else fits where OpenGL cannot be had, for the error."""
+
+
+def pose(data: Any) -> Floats:
+    """`[g]` where everything that is drawn stands in an `mjData` whose kinematics are up to date.
+
+    Not joint positions: simulators move parts of the model itself from episode to episode.
+    """
+    return np.concatenate([data.geom_xpos, data.geom_xmat, data.site_xpos, data.site_xmat], axis=None)
+
+
 def draw(scene: Scene, poses: Floats) -> Frames:
-    """`[n, nq]` joint positions -> `[n, S, S, 3]`; raises ConfigError where EGL cannot be had."""
+    """`[n, g]` poses -> `[n, S, S, 3]`; raises ConfigError where EGL cannot be had."""
     frames = renderer(scene).draw(poses)
     assert frames.any(axis=(1, 2, 3)).all(), "MuJoCo drew a black frame: its OpenGL context is lost"
     return frames
@@ -82,7 +114,7 @@ class Renderer:
         return self._child.process.pid if self._child else None
 
     def draw(self, poses: Floats) -> Frames:
-        """`[n, nq]` joint positions -> `[n, S, S, 3]`; raises ConfigError, or DiedError when the child died twice."""
+        """`[n, g]` poses -> `[n, S, S, 3]`; raises ConfigError, or DiedError when the child died twice."""
         with self._turn:
             try:
                 return self._ask(poses)
@@ -130,7 +162,8 @@ def _start(scene: Scene) -> _Child:
         return child
     reason = said or f"exit status {child.end()}"
     child.end()
-    raise ConfigError(f"MuJoCo cannot draw here ({reason}); install libegl1 and libgl1, or set `renderer: raster`")
+    instead = f", or set {scene.instead}" if scene.instead else ""
+    raise ConfigError(f"MuJoCo cannot draw here ({reason}); install libegl1 and libgl1{instead}")
 
 
 _renderers: dict[tuple[int, Scene], Renderer] = {}

@@ -1,7 +1,8 @@
 """The process that draws a MuJoCo scene with EGL: a script, run by `gl.py`, that imports nothing of worldgrid.
 
 It reads one line of JSON (the scene), answers `ready` or one line saying why not, and from then on reads a count n
-(8 bytes) and n poses (float64), and answers n frames (uint8). It ends when its input does, or when its parent does.
+(8 bytes) and n poses (float64: positions and orientations of geoms and sites), and answers n frames (uint8). It ends
+when its input does, or when its parent does.
 """
 
 from __future__ import annotations
@@ -20,25 +21,36 @@ def prepare(scene: dict[str, Any]) -> tuple[Callable[[bytes], bytes], int]:
     import mujoco
     import numpy as np
 
-    model = mujoco.MjModel.from_xml_string(scene["xml"])
-    data = mujoco.MjData(model)
-    renderer = mujoco.Renderer(model, scene["size"], scene["size"])
-    flags = mujoco.mjtRndFlag
-    for effect in (flags.mjRND_SHADOW, flags.mjRND_REFLECTION, flags.mjRND_SKYBOX, flags.mjRND_HAZE):
-        renderer.scene.flags[effect] = 0
+    source, size, seen = scene["source"], scene["size"], scene["camera"]
+    text = source.lstrip().startswith("<")
+    model = mujoco.MjModel.from_xml_string(source) if text else mujoco.MjModel.from_xml_path(source)
+    model.vis.quality.offsamples = scene["samples"]
+    model.vis.global_.offwidth = model.vis.global_.offheight = size
     camera = mujoco.MjvCamera()
-    camera.lookat[:] = scene["lookat"]
-    camera.distance, camera.azimuth, camera.elevation = scene["distance"], scene["azimuth"], scene["elevation"]
+    if "name" in seen:
+        camera.type, camera.fixedcamid = mujoco.mjtCamera.mjCAMERA_FIXED, model.camera(seen["name"]).id
+        model.cam_pos[camera.fixedcamid] = seen["position"]
+    else:
+        camera.lookat[:] = seen["lookat"]
+        camera.distance, camera.azimuth, camera.elevation = seen["distance"], seen["azimuth"], seen["elevation"]
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    renderer = mujoco.Renderer(model, size, size)
+    for effect in scene["hidden"]:
+        renderer.scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{effect.upper()}")] = 0
+    parts = (data.geom_xpos, data.geom_xmat, data.site_xpos, data.site_xmat)
+    ends = np.cumsum([part.size for part in parts])
 
     def draw(pose: bytes) -> bytes:
-        data.qpos[:] = np.frombuffer(pose, "<f8")
-        mujoco.mj_forward(model, data)
+        for part, numbers in zip(parts, np.split(np.frombuffer(pose, "<f8"), ends[:-1]), strict=True):
+            part[:] = numbers.reshape(part.shape)
         renderer.update_scene(data, camera)
-        frame: bytes = renderer.render().tobytes()
-        return frame
+        frame = renderer.render()
+        drawn: bytes = (frame[::-1] if seen.get("upside_down") else frame).tobytes()
+        return drawn
 
-    draw(bytes(8 * model.nq))
-    return draw, 8 * model.nq
+    draw(np.concatenate(parts, axis=None).tobytes())
+    return draw, 8 * int(ends[-1])
 
 
 def end_with(parent: int) -> None:

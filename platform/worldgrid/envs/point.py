@@ -15,7 +15,7 @@ from pydantic import Field
 
 from worldgrid.envs import Floats, Frames
 from worldgrid.envs.draw import chunks, dots
-from worldgrid.envs.planar import PlanarSpec
+from worldgrid.envs.planar import PlanarSpec, straight
 
 STEP = 0.2
 """The farthest one simulator step goes along each axis, in sides of the square."""
@@ -50,6 +50,10 @@ class Point(PlanarSpec):
     def advance(self, states: Floats, actions: Floats) -> Floats:
         """Add the action, as far as a step goes and the square reaches."""
         return np.clip(states + np.clip(actions, -STEP, STEP), 0.0, 1.0)
+
+    def geodesic(self, first: Floats, second: Floats) -> Floats:
+        """Nothing is in the way."""
+        return straight(first, second)
 
     def render(self, states: Floats) -> Frames:
         """A red dot on white; its standard deviation is 1/24 of the side."""

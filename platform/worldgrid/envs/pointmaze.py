@@ -1,4 +1,4 @@
-"""The study's PointMaze: a ball pushed through a U-shaped maze, plain MuJoCo. B episodes, n states; metres and seconds.
+"""The study's PointMaze: a ball pushed through a maze, plain MuJoCo. B episodes, n states; metres and seconds.
 
 Facts: d4rl's `maze2d-umaze` with five physics steps of 0.01 s to a simulator step (paper, simulated environments).
 A step begins from positions and velocities alone, everything else zero, so that restored episodes replay to the bit.
@@ -14,9 +14,9 @@ import numpy as np
 from pydantic import Field
 
 from worldgrid.envs import Floats, Frames
-from worldgrid.envs.gl import Scene, draw
-from worldgrid.envs.planar import PlanarSpec
-from worldgrid.envs.umaze import HEIGHT, MIDDLE, flat, model
+from worldgrid.envs.gl import FreeCamera, Scene, draw, pose
+from worldgrid.envs.maze import Name, extent, flat, height, is_free, middle, model
+from worldgrid.envs.planar import PlanarSpec, through_door
 
 PHYSICS_STEPS = 5
 """Steps of 0.01 s in one simulator step (d4rl's `frame_skip`; not the platform's `frameskip`)."""
@@ -24,8 +24,8 @@ FASTEST = 5.0
 """Velocities are clipped to this before every simulator step, m/s."""
 VELOCITY = 5.2262554
 """Starts and goals draw each velocity from plus or minus this, m/s."""
-COLUMNS, BAR = ((0.5, 1.1), (2.5, 3.1)), (2.5, 3.1)
-"""Where starts and goals lie: x of the two columns, y of the bar that joins them; all from 0.5 to 3.1 m."""
+OPENING = (1.3, 2.3), (2.3, 3.3)
+"""Faces of the wall between the columns (x) and of the bar (y), metres: cells (2, 1) and (2, 2), and (2, 3)."""
 
 
 @final
@@ -33,6 +33,8 @@ class PointMaze(PlanarSpec):
     """Settings of the maze; state = proprioception = (x, y, velocity of x, velocity of y)."""
 
     kind: Literal["pointmaze"] = "pointmaze"
+    maze: Name = "umaze"
+    """The U of the study, or d4rl's medium (8 x 8 cells) or large (9 x 12 cells)."""
     renderer: Literal["gl", "raster"] = "gl"
     """`gl`: MuJoCo's picture from the study's camera, without its shadows, reflections, skybox, haze and target (twice
     as fast); needs EGL. `raster`: a flat picture of the same view in numpy; needs nothing, and is not the study's."""
@@ -49,11 +51,11 @@ class PointMaze(PlanarSpec):
     state_dim: ClassVar[int] = 4
 
     def draw_start(self, stream: np.random.Generator) -> Floats:
-        """A place in the U and a velocity, both uniform."""
+        """A place that is far enough from the walls and a velocity, both uniform (the U: 0.5 to 3.1 m)."""
         while True:
-            x, y = stream.uniform(0.5, 3.1, 2)
-            if any(low <= x <= high for low, high in COLUMNS) or BAR[0] <= y <= BAR[1]:
-                return np.array([x, y, *stream.uniform(-VELOCITY, VELOCITY, 2)])
+            place = stream.uniform(0.5, np.array(extent(self.maze)) - 1.9)
+            if is_free(self.maze, place):
+                return np.array([*place, *stream.uniform(-VELOCITY, VELOCITY, 2)])
 
     def draw_task(self, stream: np.random.Generator) -> tuple[Floats, Floats]:
         """Two starts, drawn independently as in the study: some lie within the threshold of each other."""
@@ -61,7 +63,7 @@ class PointMaze(PlanarSpec):
 
     def advance(self, states: Floats, actions: Floats) -> Floats:
         """Push for 0.05 s."""
-        maze = _maze()
+        maze = _maze(self.maze)
         data = mujoco.MjData(maze)
         after = np.empty_like(states)
         for before, action, row in zip(states, actions, after, strict=True):
@@ -73,18 +75,32 @@ class PointMaze(PlanarSpec):
             row[:2], row[2:] = data.qpos, data.qvel
         return after
 
+    def geodesic(self, first: Floats, second: Floats) -> Floats | None:
+        """Around the bend of the U, metres: for the ball's middle, as if it had no width; velocities do not count."""
+        if self.maze != "umaze":
+            return None
+        return through_door(first, second, *OPENING)
+
     def render(self, states: Floats) -> Frames:
         """The maze from above; velocities do not show. Raises ConfigError where `gl` is asked for and cannot be had."""
         if self.renderer == "raster":
-            return flat(states[:, :2], self.size, self.ball)
-        return draw(self.scene, states[:, :2])
+            return flat(self.maze, states[:, :2], self.size, self.ball)
+        maze = _maze(self.maze)
+        data = mujoco.MjData(maze)
+        poses = []
+        for state in states:
+            data.qpos[:] = state[:2]
+            mujoco.mj_kinematics(maze, data)
+            poses.append(pose(data))
+        return draw(self.scene, np.stack(poses))
 
     @property
     def scene(self) -> Scene:
         """What `gl` draws."""
-        return Scene(model(self.ball), self.size, lookat=(MIDDLE, MIDDLE, 0.0), distance=HEIGHT)
+        camera = FreeCamera(lookat=(*middle(self.maze), 0.0), distance=height(self.maze))
+        return Scene(model(self.maze, self.ball), self.size, camera, instead="`renderer: raster`")
 
 
 @lru_cache
-def _maze() -> mujoco.MjModel:
-    return mujoco.MjModel.from_xml_string(model(ball=1.0))
+def _maze(maze: Name) -> mujoco.MjModel:
+    return mujoco.MjModel.from_xml_string(model(maze, ball=1.0))

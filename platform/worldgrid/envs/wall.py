@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 
 from worldgrid.envs import Floats, Frames
 from worldgrid.envs.draw import bilinear, chunks, dots
-from worldgrid.envs.planar import PlanarSpec
+from worldgrid.envs.planar import PlanarSpec, through_door
 
 SIDE = 65
 """Pixels of the image the rooms are drawn on."""
@@ -133,6 +133,10 @@ class Wall(PlanarSpec):
         stopped[rows, axis[first]] = at[first] - STOP * np.sign(moves[rows, axis[first]])
         stopped[rows, 1 - axis[first]] = slid
         return np.where(meets.any(axis=1, keepdims=True), stopped, ends)
+
+    def geodesic(self, first: Floats, second: Floats) -> Floats:
+        """Through the door, pixels."""
+        return through_door(first, second, (self.left, self.right), (self.top, self.bottom))
 
     @cached_property
     def _faces(self) -> tuple[NDArray[np.intp], Floats, Floats, Floats, Floats]:

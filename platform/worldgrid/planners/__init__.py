@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from worldgrid.noise import Noise
@@ -13,6 +14,9 @@ from worldgrid.spec import Family, Spec
 
 Cost = Callable[[Tensor], Tensor]
 """`[B, N, H, A]` standardised actions -> `[B, N]` cost. Differentiable in the actions; episodes do not mix."""
+
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class Problem:
     """A: numbers in one model action."""
     noise: Noise
     """Its episodes are the batch, in order."""
+    device: torch.device = CPU
+    """Where candidates are drawn to and compared: where the cost is computed."""
 
 
 @dataclass(frozen=True)

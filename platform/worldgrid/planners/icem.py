@@ -52,7 +52,7 @@ class ICEM(PlannerSpec):
     @torch.no_grad()
     def plan(self, problem: Problem) -> Plan:
         """The cheapest candidate seen; the mean competes in the last iteration."""
-        search, mix = Search(problem, self.clip), mixing(problem.horizon, self.colour)
+        search, mix = Search(problem, self.clip), mixing(problem.horizon, self.colour).to(problem.device)
         mean, std = search.full(0.0), search.full(self.spread)
         kept = search.full(0.0)[:, None][:, :0]
         for step in range(self.iterations):

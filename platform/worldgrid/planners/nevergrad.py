@@ -8,13 +8,12 @@ from typing import Any, Literal, final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from worldgrid.noise import stream_seed
 from worldgrid.planners import Plan, PlannerSpec, Problem
 from worldgrid.planners.search import Clip, Search
-from worldgrid.spec import ConfigError
 
 
 @final
@@ -43,6 +42,14 @@ class Nevergrad(PlannerSpec):
             raise ValueError("needs the package nevergrad: pip install 'worldgrid[nevergrad]'")
         return self
 
+    @field_validator("optimiser")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        installed = importlib.util.find_spec("nevergrad") is not None
+        if name != "NGOpt" and installed and name not in _registry():  # the import takes seconds
+            raise ValueError("a name in nevergrad.optimizers.registry fits, such as NGOpt, DiagonalCMA or TwoPointsDE")
+        return name
+
     @property
     def calls(self) -> int:
         """The budget."""
@@ -50,32 +57,27 @@ class Nevergrad(PlannerSpec):
 
     @torch.no_grad()
     def plan(self, problem: Problem) -> Plan:
-        """What each episode's optimiser recommends. Raises ConfigError for a name Nevergrad does not know."""
+        """What each episode's optimiser recommends."""
         search, noise = Search(problem, self.clip), problem.noise
         seeds = [stream_seed("nevergrad", noise.seed, episode, noise.replan) for episode in noise.episodes]
         optimisers = [self._start(search, seed) for seed in seeds]
         for _ in range(self.iterations):
             asked = [[optimiser.ask() for _ in range(self.samples)] for optimiser in optimisers]
             actions = np.stack([[candidate.value for candidate in candidates] for candidates in asked])
-            losses = _told(search.price(torch.from_numpy(actions).float()))
+            losses = _told(search.price(torch.from_numpy(actions).float().to(search.device)).cpu())
             for optimiser, candidates, values in zip(optimisers, asked, losses, strict=True):
                 for candidate, loss in zip(candidates, values, strict=True):
                     optimiser.tell(candidate, float(loss))
         found = np.stack([optimiser.provide_recommendation().value for optimiser in optimisers])
-        return search.plan(torch.from_numpy(found).float())
+        return search.plan(torch.from_numpy(found).float().to(search.device))
 
     def _start(self, search: Search, seed: int) -> Any:
         import nevergrad
 
-        registry = nevergrad.optimizers.registry
-        if self.optimiser not in registry:
-            raise ConfigError(
-                f"planner.optimiser: given '{self.optimiser}'; a name in nevergrad.optimizers.registry fits, such as "
-                "NGOpt, DiagonalCMA or TwoPointsDE"
-            )
+        registry = _registry()
         array = nevergrad.p.Array(shape=search.shape)
         if self.clip is not None:
-            bounds = search.limit.double().expand(search.shape).numpy()
+            bounds = search.limit.cpu().double().expand(search.shape).numpy()
             array.set_bounds(-bounds, bounds)
         array.set_mutation(sigma=self.spread)
         array.random_state = np.random.RandomState(seed % 2**32)
@@ -83,6 +85,12 @@ class Nevergrad(PlannerSpec):
         optimiser = registry[self.optimiser](**settings)
         chosen = getattr(optimiser, "optim", optimiser)  # NGOpt and its relatives choose for themselves
         return registry["DiagonalCMA"](**settings) if chosen.name == "MetaModel" else optimiser
+
+
+def _registry() -> Any:
+    import nevergrad
+
+    return nevergrad.optimizers.registry
 
 
 def _told(costs: Tensor) -> NDArray[np.float64]:

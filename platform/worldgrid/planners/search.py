@@ -22,25 +22,28 @@ class Search:
     """Prices candidates for one problem, and remembers what the plan will report."""
 
     def __init__(self, problem: Problem, clip: Clip | None = None) -> None:
-        self._problem = problem
+        self._problem, self.device = problem, problem.device
         self._costs: list[Tensor] = []
-        self._rejected = torch.zeros(len(problem.noise.episodes), dtype=torch.int64)
+        episodes = len(problem.noise.episodes)
+        self._rejected = torch.zeros(episodes, dtype=torch.int64, device=self.device)
+        self._lost = torch.full((episodes,), -1, device=self.device)
+        """The first iteration in which an episode had no candidate with a finite cost; -1: none."""
         self._calls = 0
         self.shape = (problem.horizon, problem.action)
         """H, A: one sequence."""
-        self.limit = _limit(clip, problem.action)
+        self.limit = _limit(clip, problem.action).to(self.device)
         """`[A]` largest magnitude of each number of a model action; infinite without a clip."""
         self.best = self.full(0.0)
         """`[B, H, A]` the cheapest candidate seen."""
-        self._lowest = torch.full((len(self._rejected),), torch.inf)
+        self._lowest = torch.full((episodes,), torch.inf, device=self.device)
 
     def full(self, value: float) -> Tensor:
         """`[B, H, A]`, the same everywhere: where a search begins."""
-        return torch.full((len(self._rejected), *self.shape), value)
+        return torch.full((len(self._rejected), *self.shape), value, device=self.device)
 
     def normal(self, draw: int, *candidates: int) -> Tensor:
         """`[B, *candidates, H, A]` standard normal, each episode's own."""
-        return self._problem.noise.normal(draw, *candidates, *self.shape)
+        return self._problem.noise.normal(draw, *candidates, *self.shape).to(self.device)
 
     def clip(self, actions: Tensor) -> Tensor:
         """The nearest actions inside the box."""
@@ -49,13 +52,16 @@ class Search:
     def price(self, actions: Tensor) -> Tensor:
         """`[B, N, H, A]` -> `[B, N]` costs, infinite where the model's answer is no finite number.
 
-        Raises PlanningError when an episode has no candidate left.
+        Raises PlanningError when an episode has no candidate left; on a GPU that is left to `plan`, because asking
+        would make the host wait for it in every iteration.
         """
         costs = self._problem.cost(actions)
         assert costs.shape == actions.shape[:2], "a cost gives one number per candidate"
         usable = costs.isfinite()
-        if not (hopeful := usable.any(dim=1)).all():
-            raise PlanningError(f"{self._where(hopeful)}: none of {actions.shape[1]} candidates has a finite cost")
+        newly = (self._lost < 0) & ~usable.any(dim=1)
+        self._lost = self._lost.masked_fill(newly, len(self._costs))
+        if self.device.type == "cpu":
+            self._check(actions.shape[1])
         costs = costs.where(usable, torch.inf)
         self._rejected += (~usable).sum(dim=1)
         self._calls += actions.shape[1]
@@ -64,10 +70,20 @@ class Search:
 
     def plan(self, actions: Tensor) -> Plan:
         """The search's result: `[B, H, A]` actions, clipped, and how it went. Raises PlanningError if not finite."""
+        self._check(self._calls // max(len(self._costs), 1))
         finite = actions.isfinite().all(dim=2).all(dim=1)
         if not finite.all():
-            raise PlanningError(f"{self._where(finite)}: the plan found is not finite")
-        return Plan(self.clip(actions), torch.stack(self._costs, dim=1), self._calls, self._rejected)
+            where = self._where(int(finite.int().argmin()), len(self._costs))
+            raise PlanningError(f"{where}: the plan found is not finite")
+        costs = torch.stack(self._costs, dim=1)
+        return Plan(self.clip(actions).cpu(), costs.cpu(), self._calls, self._rejected.cpu())
+
+    def _check(self, candidates: int) -> None:
+        lost = self._lost.cpu()
+        if (lost >= 0).any():
+            first = int((lost >= 0).int().argmax())
+            where = self._where(first, int(lost[first]))
+            raise PlanningError(f"{where}: none of {candidates} candidates has a finite cost")
 
     def _remember(self, actions: Tensor, costs: Tensor) -> None:
         best, lowest = cheapest(actions, costs, 1)
@@ -76,10 +92,9 @@ class Search:
         self.best = best[:, 0].where(better[:, None, None], self.best)
         self._lowest = lowest[:, 0].minimum(self._lowest)
 
-    def _where(self, fine: Tensor) -> str:
-        """The first of B episodes that is not fine, in words."""
+    def _where(self, row: int, iteration: int) -> str:
         noise = self._problem.noise
-        return f"episode {noise.episodes[int(fine.int().argmin())]}, plan {noise.replan}, iteration {len(self._costs)}"
+        return f"episode {noise.episodes[row]}, plan {noise.replan}, iteration {iteration}"
 
 
 def cheapest(actions: Tensor, costs: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,9 @@ class PolicySpec(Spec):
 
     kind: str
 
+    def check(self, env: EnvSpec) -> None:
+        """Raises ConfigError where this environment cannot be moved like this."""
+
     @abstractmethod
     def start(self, env: EnvSpec, seeds: Sequence[int]) -> Policy:
         """The policy of a batch; episode b's actions depend on `seeds[b]` and its states alone."""
@@ -33,6 +36,8 @@ POLICIES = Family[PolicySpec](
     PolicySpec,  # type: ignore[type-abstract]
     {
         "drift": "worldgrid.policies.drift:Drift",
+        "expert": "worldgrid.policies.expert:Expert",
+        "mixture": "worldgrid.policies.mixture:Mixture",
         "uniform": "worldgrid.policies.uniform:Uniform",
     },
 )

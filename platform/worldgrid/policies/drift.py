@@ -39,10 +39,13 @@ class Drift(PolicySpec):
             raise ValueError("shortest <= longest fits")
         return self
 
-    def start(self, env: EnvSpec, seeds: Sequence[int]) -> Walk:
-        """The walks of a batch; raises ConfigError where actions do not have two numbers."""
+    def check(self, env: EnvSpec) -> None:
+        """Raises ConfigError where actions do not have two numbers."""
         if env.action_dim != 2:
             raise ConfigError(f"policy drift: actions of two numbers fit; those of '{env.kind}' have {env.action_dim}")
+
+    def start(self, env: EnvSpec, seeds: Sequence[int]) -> Walk:
+        """The walks of a batch."""
         return Walk(self, seeds)
 
 

@@ -37,17 +37,26 @@ class Latent(NamedTuple):
         """The last `frames` frames of every clip."""
         return self.map(lambda z: z[:, -frames:])
 
+    def split(self) -> list[Latent]:
+        """Frame by frame, `[B, 1, ...]` each."""
+        return [self.map(lambda z, t=t: z[:, t : t + 1]) for t in range(self.frames)]  # type: ignore[misc]
+
+    def repeat(self, candidates: int) -> Latent:
+        """Every clip for each of N candidates: `[B * N, T, ...]`, the candidates of a clip side by side."""
+        return self.map(lambda z: z[:, None].expand(-1, candidates, *z.shape[1:]).flatten(0, 1))
+
     def detach(self) -> Latent:
         """The same numbers without their history."""
         return self.map(torch.Tensor.detach)
 
 
-def join(first: Latent, second: Latent) -> Latent:
-    """Two clips one after the other, along time."""
-    visual = torch.cat([first.visual, second.visual], dim=1)
-    if first.proprio is None or second.proprio is None:
-        return Latent(visual)
-    return Latent(visual, torch.cat([first.proprio, second.proprio], dim=1))
+def join(first: Latent, *others: Latent) -> Latent:
+    """Clips one after the other, along time."""
+    if not others:
+        return first
+    clips = (first, *others)
+    proprio = [clip.proprio for clip in clips if clip.proprio is not None]
+    return Latent(torch.cat([clip.visual for clip in clips], dim=1), torch.cat(proprio, dim=1) if proprio else None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,8 @@ class Predictor(nn.Module):
 
     context: int
     """W: the most frames it is made to look at."""
+    streaming: bool = False
+    """Whether it is fed whole clips, of which a frame looks at itself and the W - 1 before it in every layer."""
 
     @abstractmethod
     def embed(self, proprio: Tensor) -> Tensor | None:
@@ -78,8 +89,51 @@ class Predictor(nn.Module):
     def forward(self, window: Latent, actions: Tensor) -> Latent:
         """Latents of T <= context frames and `[B, T, A]` standardised actions taken in them -> T latents.
 
-        Output t predicts frame t + 1 from frames <= t.
+        Output t predicts frame t + 1 from frames <= t. A streaming predictor takes any T.
         """
+
+    def imagine(self, start: Latent, actions: Tensor, context: int) -> Latent:
+        """T real frames `[B, T, ...]` and `[B, N, T - 1 + H, A]` actions -> H imagined frames, `[B, N, H, ...]`.
+
+        What `rollout` gives for every candidate, up to rounding; a member that can be faster says how.
+        """
+        candidates = actions.shape[1]
+        futures = rollout(self, start.repeat(candidates), actions.flatten(0, 1), context)
+        return futures.map(lambda z: z.unflatten(0, (-1, candidates)))
+
+    def footprint(self, frames: int, steps: int = 0) -> int:
+        """Bytes that one sequence needs while a window of T frames is computed; with the history of all its numbers
+        through `steps` predictions, where gradients are wanted. 0 where it does not matter."""
+        return 0
+
+    def compile_rollout(self) -> None:
+        """Let torch compile what `imagine` repeats, where that is worth it."""
+
+
+def advance(predictor: Predictor, clip: Latent, actions: Tensor, context: int) -> Latent:
+    """The frame that follows a clip of T frames, `[B, 1, ...]`, predicted from its last `context` frames.
+
+    Row t of the `[B, >= T, A]` standardised actions is taken in frame t of the clip. A streaming predictor is fed the
+    whole clip: what it sees of older frames is what they saw.
+    """
+    window = clip if predictor.streaming else clip.last(context)
+    predicted: Latent = predictor(window, actions[:, clip.frames - window.frames : clip.frames])
+    return predicted.last(1)
+
+
+def rollout(predictor: Predictor, start: Latent, actions: Tensor, context: int) -> Latent:
+    """What follows T real frames under `[B, T - 1 + H, A]` standardised actions: H imagined frames, `[B, H, ...]`.
+
+    The plain reference that `Predictor.imagine` is compared with. Row t of the actions is taken in frame t, counted
+    from the first real one. Every step sees the last `context` frames, real or imagined, and nothing else: the study's
+    sliding window, computed anew each step. Keeping keys and values would not be equal: frames in the window once
+    attended to frames that have left it.
+    """
+    assert actions.shape[1] >= start.frames, "nothing to imagine"
+    clip = start
+    while clip.frames <= actions.shape[1]:
+        clip = join(clip, advance(predictor, clip, actions, context))
+    return clip.last(clip.frames - start.frames)
 
 
 class PredictorSpec(Spec):
@@ -93,6 +147,11 @@ class PredictorSpec(Spec):
     @abstractmethod
     def uses_proprio(self) -> bool:
         """Whether proprioception is among its inputs and outputs."""
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the network is (`Predictor.streaming`)."""
+        return False
 
     @property
     def imported(self) -> int | None:

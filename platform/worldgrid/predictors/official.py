@@ -62,10 +62,11 @@ _KNOWN: Settings = {
     "tubelet_size": 1,
     "use_SiLU": False,
     "use_rope": True,
-    "normalize_reps": False,
     "use_extrinsics": False,
+    "window": "sliding",
 }
-"""What the golden checkpoints share; a setting that is absent is taken to be so. dino_wm does not read `use_rope`."""
+"""What the golden checkpoints share; a setting that is absent is taken to be so. dino_wm does not read `use_rope`;
+`window` is none of theirs: they were trained to slide, and do not know how to stream."""
 
 
 def _get(settings: Settings, name: str) -> Any:
@@ -86,6 +87,7 @@ def _shared(settings: Settings) -> dict[str, Any]:
         "depth": _get(settings, "pred_depth"),
         "heads": _get(settings, "pred_num_heads"),
         "proprio": "none",
+        "normalise": bool(settings.get("normalize_reps")),
     } | proprio
 
 

@@ -51,6 +51,15 @@ def waves(first: NDArray[np.float64], second: NDArray[np.float64], width: int) -
 
 
 @final
+class Unplaced(nn.Module):
+    """Adds nothing: positions come in elsewhere."""
+
+    def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """Anything -> the same."""
+        return tokens
+
+
+@final
 class Learned(nn.Module):
     """A free vector for every token of every slot of the window (dino_wm; the paper calls it sincos)."""
 
@@ -58,9 +67,9 @@ class Learned(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.empty(frames, tokens, width))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`[B, T, C + P, D]` -> the same with positions added."""
-        return tokens + self.table[: tokens.shape[1]]
+    def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """`[B, T, C + P, D]` of the frames in the slots from `first` on -> the same with positions added."""
+        return tokens + self.table[first : first + tokens.shape[1]]
 
 
 @final
@@ -75,6 +84,6 @@ class Sincos(nn.Module):
         table = torch.tensor(waves(np.sin(radians), np.cos(radians), width), dtype=torch.float32)
         self.register_buffer("table", table, persistent=False)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`[B, T, C + P, D]` -> the same with positions added."""
-        return tokens + self.table[: tokens.shape[1]]
+    def forward(self, tokens: Tensor, first: int = 0) -> Tensor:
+        """`[B, T, C + P, D]` of the frames in the slots from `first` on -> the same with positions added."""
+        return tokens + self.table[first : first + tokens.shape[1]]

@@ -1,4 +1,4 @@
-"""Rotary positions over frame, row and column, as V-JEPA 2 turns its queries and keys. n tokens, d head width."""
+"""Rotary positions over frame, row and column, as V-JEPA 2 turns its queries and keys. T frames, L tokens, d wide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worldgrid.predictors.positions import Places, angles, waves
 
 @final
 class Rotary(nn.Module):
-    """Turns the queries or keys of a window that begins at the first frame.
+    """Turns the queries or keys of frames that sit in a window's slots.
 
     Each axis turns an even third of a head; condition tokens sit at row 0, column 0, so only time turns them. As in
     V-JEPA 2 and jepa-wms, neighbours (2j, 2j + 1) form a pair while the frequencies run twice through the third, so
@@ -27,13 +27,13 @@ class Rotary(nn.Module):
         """For heads `head_width` wide that are stored `padded` (even) wide; what carries no position is not turned."""
         super().__init__()
         radians = angles(where, head_width)
-        turns = waves(radians, radians, padded).reshape(-1, padded)
+        turns = waves(radians, radians, padded)
         sine = np.sin(turns) * np.tile([-1, 1], padded // 2)
         self.register_buffer("cosine", torch.tensor(np.cos(turns), dtype=torch.float32), persistent=False)
         self.register_buffer("sine", torch.tensor(sine, dtype=torch.float32), persistent=False)
 
-    def forward(self, heads: Tensor) -> Tensor:
-        """`[..., n, d]` -> the same, turned."""
-        count = heads.shape[-2]
+    def forward(self, heads: Tensor, first: int = 0) -> Tensor:
+        """`[..., T, L, d]` of the frames in the slots from `first` on -> the same, turned."""
+        slots = slice(first, first + heads.shape[-3])
         partners = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-        return torch.addcmul(heads * self.cosine[:count], partners, self.sine[:count])
+        return torch.addcmul(heads * self.cosine[slots], partners, self.sine[slots])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -11,6 +11,24 @@ from typing import cast
 from worldgrid.scale import Scale
 from worldgrid.spec import JSON
 from worldgrid.step import Step
+from worldgrid.store import Store
+
+
+class Folders(Mapping[str, Path]):
+    """Name -> folder of a finished step, which is brought to the machine that asks for it."""
+
+    def __init__(self, store: Store, keys: Mapping[str, str]) -> None:
+        self._store = store
+        self._keys = keys
+
+    def __getitem__(self, name: str) -> Path:
+        return self._store.folder(self._keys[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 @dataclass(frozen=True)
@@ -18,11 +36,17 @@ class Job:
     """One step to run here and now."""
 
     step: Step
-    inputs: dict[str, Path]
-    """Folders of the finished inputs, to read."""
+    inputs: Mapping[str, Path]
+    """Folders of the finished inputs, to read, on whatever machine the job is."""
     out: Path
     """The step's own folder, to write; may hold what an interrupted run left."""
     scale: Scale
+
+    @classmethod
+    def open(cls, step: Step, store: Store, scale: Scale) -> Job:
+        """The job of a step whose inputs are in the store."""
+        keys = {name: needed.key for name, needed in step.inputs.items()}
+        return cls(step, Folders(store, keys), store.workspace(step.key), scale)
 
 
 Stage = Callable[[Job], JSON]
@@ -32,11 +56,11 @@ STAGES: dict[str, str] = {
     "collect": "worldgrid.stages.collect:run",
     "pretrain": "worldgrid.stages.pretrain:run",
     "encode": "worldgrid.stages.encode:run",
-    "train": "worldgrid.stages.train:run",
+    "tasks": "worldgrid.stages.tasks:run",
 }
-"""Stages that run as one task. `evaluate` is played chunk by chunk by the pool."""
+"""Stages that run as one task. `train` is run by the trainers' worker groups, `evaluate` chunk by chunk by the pool."""
 
-COMPUTING = frozenset({"pretrain"})
+COMPUTING = frozenset({"pretrain", "tasks"})
 """Stages whose own task does the work and reserves the CPU; the others start tasks or workers of their own."""
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import os
+import sys
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
-import ray
 from pydantic import Field
 
 from worldgrid.envs import ENVS, EnvSpec
 from worldgrid.noise import stream_seed
 from worldgrid.policies import POLICIES, PolicySpec
-from worldgrid.spec import JSON, Spec, parse
+from worldgrid.spec import JSON, ConfigError, Spec, parse
 from worldgrid.stages import Job
+from worldgrid.stages.spread import Work, spread, timed
+from worldgrid.step import Step
+from worldgrid.store import gather
 from worldgrid.trajectories import Trajectory, shard_name, write_manifest, write_shard
 
 VERSION = 1
+INGESTED = 1
+"""Version of ingested steps: raised when what a reader makes of a source changes."""
 
 
 class Collect(Spec):
@@ -36,33 +43,73 @@ class Collect(Spec):
     """Trajectories in one file; the unit of work and of resuming."""
 
 
-def read(section: object, where: str) -> Collect:
+class Ingested(Spec):
+    """Recorded episodes from outside, as a grid names them; `worldgrid ingest` prints this section.
+
+    What they hold must fit the trial: `worldgrid.ingest` checks it before anything runs.
+    """
+
+    kind: Literal["ingested"] = "ingested"
+    reader: JSON
+    """The settings of the member of `sources/` that read them."""
+    source: str = Field(pattern="^[0-9a-f]{64}$")
+    """SHA-256 of the manifest of what was read: every file's path and content."""
+
+    keep: ClassVar[int] = 1
+    """Every frame of a recording is kept."""
+    steps: ClassVar[int] = sys.maxsize
+    """How long they are, the store knows."""
+
+    def step(self) -> Step:
+        """The finished step that `worldgrid ingest` leaves in a store; it needs no other."""
+        return Step("collect", INGESTED, {"collect": self.recipe()})
+
+
+def read(section: object, where: str) -> Collect | Ingested:
     """The settings a user wrote, with the policy's own defaults filled in."""
+    if isinstance(section, Mapping) and "kind" in section:
+        return parse(Ingested, section, where)
     collect = parse(Collect, section, where)
     policy = POLICIES.parse(collect.policy, f"{where}.policy")
     return collect.model_copy(update={"policy": policy.recipe()})
 
 
 def run(job: Job) -> JSON:
-    """Record every shard that is missing, as parallel tasks, then write the manifest."""
+    """Record every shard that is missing, on as many workers as there are, then write the manifest."""
+    if "env" not in job.step.config:
+        raise ConfigError(f"collect: {job.step.key} is not in this store; `worldgrid ingest` puts it there")
     env = ENVS.parse(job.step.config["env"])
     collect = parse(Collect, job.step.config["collect"], "collect")
     shards = -(-collect.episodes // collect.shard)
     missing = [index for index in range(shards) if not (job.out / shard_name(index)).exists()]
-    remote = ray.remote(record).options(num_cpus=job.scale.cpus)
-    ray.get([remote.remote(env, collect, index, job.out / shard_name(index)) for index in missing])
+    seconds = _seconds(env, collect) * len(missing) if len(missing) > 1 else 0.0
+    spread(partial(_recorder, env, collect, job.out), missing, seconds, cpus=job.scale.cpus)
+    gather(job.out)
     dims: JSON = {"action": env.action_dim, "proprio": env.proprio_dim, "state": env.state_dim}
     manifest = write_manifest(job.out, shards=shards, keep=collect.keep, size=env.size, dims=dims)
-    frames = sum(sum(part) for part in manifest["lengths"])
-    return {"episodes": collect.episodes, "frames": frames, "bytes": sum(f.stat().st_size for f in os.scandir(job.out))}
+    written = sum((job.out / shard_name(index)).stat().st_size for index in range(shards))
+    return {"episodes": collect.episodes, "frames": manifest["counts"]["frames"], "bytes": written}
 
 
-def record(env: EnvSpec, collect: Collect, shard: int, path: Path) -> None:
-    """Play and write one shard; its content depends on the settings and its number alone."""
+def _seconds(env: EnvSpec, collect: Collect) -> float:
+    """How long one shard takes, from its first two kept frames."""
+    few = collect.model_copy(update={"steps": collect.keep})
+    first = range(min(collect.shard, collect.episodes))
+    policy = POLICIES.parse(collect.policy, "collect.policy")
+    return timed(lambda: explore(env, policy, few, first)) / 2 * (collect.steps // collect.keep + 1)
+
+
+def _recorder(env: EnvSpec, collect: Collect, out: Path) -> Work:
+    return lambda shard: record(env, collect, shard, out / shard_name(shard))
+
+
+def record(env: EnvSpec, collect: Collect, shard: int, path: Path) -> int:
+    """Play and write one shard of so many trajectories; its content depends on the settings and its number alone."""
     policy = POLICIES.parse(collect.policy, "collect.policy")
     first = shard * collect.shard
     episodes = range(first, min(first + collect.shard, collect.episodes))
     write_shard(path, explore(env, policy, collect, episodes))
+    return len(episodes)
 
 
 def explore(env: EnvSpec, policy: PolicySpec, collect: Collect, episodes: range) -> list[Trajectory]:

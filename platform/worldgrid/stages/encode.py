@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import ray
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
 from worldgrid.encoders import ENCODERS, Encoder
 from worldgrid.envs import ENVS
-from worldgrid.latents import EncodedShard, is_encoded, write_encoded, write_index
+from worldgrid.latents import is_encoded, write_controls, write_index, write_latents
 from worldgrid.spec import JSON, ConfigError, Spec, parse
 from worldgrid.stages import Job
+from worldgrid.stages.spread import Work, spread, timed
 from worldgrid.step import Step
-from worldgrid.trajectories import Trajectories, Trajectory
+from worldgrid.store import gather, write_whole
+from worldgrid.trajectories import Trajectories
 
 VERSION = 1
+FEW = 8
+"""Frames whose time says whether encoding is worth workers."""
 
 
 class Encode(Spec):
@@ -32,12 +37,18 @@ class Encode(Spec):
 
 
 def run(job: Job) -> JSON:
-    """Encode every shard that is missing, as parallel tasks, then write the index."""
-    source = Trajectories(job.inputs["trajectories"])
+    """Encode every shard that is missing, on as many workers as there are, then write the index.
+
+    `encodings_per_frame` counts how often a frame went through the encoder, over all attempts: 1 unless one was broken
+    off. Tokens of a GPU differ from a CPU's in their last bits.
+    """
+    torch.set_num_threads(1)
+    source, encoder = Trajectories(job.inputs["trajectories"]), _encoder(job)
     missing = [index for index in range(source.shards) if not is_encoded(job.out, index)]
-    remote = ray.remote(encode_shard).options(num_cpus=job.scale.cpus)
-    ray.get([remote.remote(job, index) for index in missing])
-    encoder = _encoder(job)
+    frames = int(source.lengths.sum())
+    scale = job.scale.encode
+    seconds = _seconds(encoder, source) * frames * len(missing) / source.shards if len(missing) > 1 else 0.0
+    spread(partial(_shard_encoder, job), missing, seconds, cpus=scale.cpus, gpus=scale.gpus)
     write_index(
         job.out,
         keep=source.keep,
@@ -45,30 +56,85 @@ def run(job: Job) -> JSON:
         patches=encoder.patches,
         width=encoder.width,
     )
-    return {"frames": int(source.lengths.sum()), "patches": encoder.patches, "width": encoder.width}
+    gather(job.out)
+    encoded = sum(_tallied(job.out, index) for index in range(source.shards))
+    counted: JSON = {"frames": frames, "encodings_per_frame": encoded / frames}
+    return counted | {"patches": encoder.patches, "width": encoder.width}
 
 
-def encode_shard(job: Job, index: int) -> None:
-    """Encode and write one shard; what it writes depends on the step alone."""
+def _seconds(encoder: Encoder, source: Trajectories) -> float:
+    """How long a frame takes, from a few black ones."""
+    size, state = source.manifest["size"], source.manifest["dims"]["state"]
+    shape, kind = ((size, size, 3), np.uint8) if encoder.reads == "frames" else ((state,), np.float32)
+    return timed(lambda: tokens(encoder, np.zeros((FEW, *shape), kind), FEW)) / FEW
+
+
+def _shard_encoder(job: Job) -> Work:
     torch.set_num_threads(1)
+    encoder = _encoder(job).to("cuda" if job.scale.encode.gpus else "cpu")
+    return lambda index: encode_shard(job, encoder, index)
+
+
+def encode_shard(job: Job, encoder: Encoder, index: int) -> int:
+    """Encode and write one shard of so many frames, each read once; what it writes depends on the step alone."""
     settings = parse(Encode, job.step.config["encode"], "encode")
-    encoder = _encoder(job)
     source = Trajectories(job.inputs["trajectories"])
-    trajectories = source.shard(index)
-    seen = np.concatenate([_seen(encoder, trajectory) for trajectory in trajectories])
-    shard = EncodedShard(
-        tokens(encoder, seen, settings.batch).astype(settings.dtype),
-        np.concatenate([trajectory.proprio for trajectory in trajectories]),
-        np.concatenate([trajectory.states for trajectory in trajectories]),
-        np.concatenate([_by_frame(trajectory, source.keep) for trajectory in trajectories]),
+    controls = source.controls(index)
+    write_controls(job.out, index, controls.proprio, controls.states, controls.actions)
+    seen = source.frames(index) if encoder.reads == "frames" else [controls.states.astype(np.float32)]
+    parts = (
+        tokens(encoder, batch, settings.batch).astype(settings.dtype)
+        for batch in _counted(batches(seen, settings.batch), job.out, index)
     )
-    write_encoded(job.out, index, shard)
+    write_latents(job.out, index, parts, len(controls.states))
+    return len(controls.states)
+
+
+def _counted(parts: Iterable[NDArray[np.generic]], out: Path, index: int) -> Iterator[NDArray[np.generic]]:
+    """The same parts of a shard; what was used of them is added to its tally, even when it is broken off."""
+    frames = _tallied(out, index)
+    try:
+        for part in parts:
+            frames += len(part)
+            yield part
+    finally:
+        write_whole(_tally(out, index), str(frames).encode())
+
+
+def _tallied(out: Path, index: int) -> int:
+    """How many frames of a shard went through the encoder so far, in all attempts."""
+    path = _tally(out, index)
+    return int(path.read_text(encoding="utf-8")) if path.exists() else 0
+
+
+def _tally(out: Path, index: int) -> Path:
+    return out / f"encoded-{index:05d}.txt"
+
+
+def batches(parts: Iterable[NDArray[np.generic]], size: int) -> Iterator[NDArray[np.generic]]:
+    """The rows of all parts in order, `size` at a time, the last time fewer."""
+    held: list[NDArray[np.generic]] = []
+    count = 0
+    for part in parts:
+        held.append(part)
+        count += len(part)
+        if count >= size:
+            rows = np.concatenate(held)
+            whole = count - count % size
+            yield from (rows[at : at + size] for at in range(0, whole, size))
+            held, count = [rows[whole:]], count - whole
+    if count:
+        yield np.concatenate(held)
 
 
 def tokens(encoder: Encoder, seen: NDArray[np.generic], batch: int) -> NDArray[np.float32]:
-    """`[F, ...]` frames or states -> `[F, P, D]`."""
+    """`[F, ...]` frames or states -> `[F, P, D]`, on the device the encoder is on."""
+    device = next((weight.device for weight in encoder.parameters()), torch.device("cpu"))
     with torch.inference_mode():
-        parts = [encoder(torch.from_numpy(seen[at : at + batch])).numpy() for at in range(0, len(seen), batch)]
+        parts = [
+            encoder(torch.tensor(seen[at : at + batch], device=device)).cpu().numpy()
+            for at in range(0, len(seen), batch)
+        ]
     return np.concatenate(parts)
 
 
@@ -91,12 +157,3 @@ def load_encoder(step: Step, pretrained: Path | None) -> Encoder:
 
 def _encoder(job: Job) -> Encoder:
     return load_encoder(job.step, job.inputs.get("weights"))
-
-
-def _seen(encoder: Encoder, trajectory: Trajectory) -> NDArray[np.generic]:
-    return trajectory.frames if encoder.reads == "frames" else trajectory.states.astype(np.float32)
-
-
-def _by_frame(trajectory: Trajectory, keep: int) -> NDArray[np.float32]:
-    rows = trajectory.actions.reshape(len(trajectory.frames) - 1, keep * trajectory.actions.shape[1])
-    return np.concatenate([rows, np.zeros_like(rows[:1])])

@@ -6,12 +6,12 @@ the last bits of every sum, do not depend on how many workers there are.
 
 from __future__ import annotations
 
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import torch
 from pydantic import Field
 
-from worldgrid.envs import ENVS
+from worldgrid.envs import ENVS, Goals
 from worldgrid.ledger import write_chunk
 from worldgrid.mpc import MPC, play
 from worldgrid.objectives import OBJECTIVES
@@ -19,6 +19,7 @@ from worldgrid.planners import PLANNERS
 from worldgrid.predictors import Shapes
 from worldgrid.spec import JSON, Spec, parse
 from worldgrid.stages.encode import load_encoder
+from worldgrid.stages.tasks import read_tasks
 from worldgrid.step import Step
 from worldgrid.store import Store
 from worldgrid.trained import load_predictor
@@ -34,6 +35,8 @@ class Evaluate(Spec):
     """Start/goal pairs (paper: 96; 64 on DROID, 32 on RoboCasa)."""
     seed: int = Field(default=1, ge=0)
     """Names the start/goal pairs and the planner's noise (paper: 1)."""
+    goals: Goals = "random_state"
+    """Where goals come from (paper: `random_state` on Wall, PointMaze; `expert` on Metaworld; `dataset` on Push-T)."""
     batch: int = Field(default=16, ge=1)
     """Episodes planned as one batch: the pool's unit of work."""
     epochs: int = Field(default=1, ge=1)
@@ -49,12 +52,22 @@ def load_world_model(step: Step, store: Store) -> WorldModel:
     encoder = load_encoder(step, store.folder(weights.key) if weights else None)
     predictor, facts = load_predictor(store.folder(train.key), step.config["epoch"])
     there = Shapes(encoder.patches, encoder.width, env.frameskip * env.action_dim, env.proprio_dim)
-    context = parse(MPC, step.config["mpc"], "mpc").context
-    return WorldModel(encoder, predictor, facts.fit(there, train.key), context)
+    mpc = parse(MPC, step.config["mpc"], "mpc")
+    return WorldModel(
+        encoder,
+        predictor,
+        facts.fit(there, train.key),
+        context=mpc.context,
+        memory=mpc.memory,
+        precision=mpc.precision,
+        compiled=mpc.compile,
+    )
 
 
-def play_chunk(step: Step, world_model: WorldModel, chunk: range, folder: Path) -> JSON:
-    """Play a chunk's episodes and write its file; playing it twice changes nothing."""
+def play_chunk(
+    step: Step, world_model: WorldModel, chunk: range, store: Store, turn: AbstractContextManager[None] | None = None
+) -> JSON:
+    """Play a chunk's episodes and write its file; playing it twice changes nothing. `turn`: see `mpc.play`."""
     torch.set_num_threads(1)
     results = play(
         env=ENVS.parse(step.config["env"]),
@@ -64,6 +77,8 @@ def play_chunk(step: Step, world_model: WorldModel, chunk: range, folder: Path) 
         mpc=parse(MPC, step.config["mpc"], "mpc"),
         seed=step.config["evaluate"]["seed"],
         episodes=chunk,
+        tasks=read_tasks(store.folder(step.inputs["tasks"].key), chunk),
+        turn=turn,
     )
-    write_chunk(folder, chunk, [vars(result) for result in results])
+    write_chunk(store.workspace(step.key), chunk, [vars(result) for result in results])
     return {"episodes": len(results), "successes": sum(result.success for result in results)}

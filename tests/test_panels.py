@@ -1,0 +1,67 @@
+"""What a grid's figures show."""
+
+from pathlib import Path
+
+import pytest
+
+from worldgrid import panels
+from worldgrid.results import Grid, read_grid
+from worldgrid.tables import make_rows
+
+from .synthetic import NAME, MadeUp, make
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    made = make(tmp_path_factory.mktemp("store"))
+    made.finish_all()
+    return made
+
+
+@pytest.fixture(scope="module")
+def grid(made: MadeUp) -> Grid:
+    return read_grid(made.store, NAME)
+
+
+def test_colours_tell_apart_what_matters_most(grid: Grid) -> None:
+    assert panels.most_telling(grid) == "planner"
+
+
+def test_success_stands_against_calls_and_seconds(grid: Grid) -> None:
+    calls, seconds = panels.cost_panels(grid, make_rows(grid))
+    assert "model calls per episode" in calls
+    assert "seconds per episode" in seconds
+    assert ">cem<" in calls
+
+
+def test_checkpoints_make_a_curve_over_epochs_where_there_are_several(grid: Grid, made: MadeUp) -> None:
+    assert panels.epoch_panel(grid) is None
+    trials = made.trials
+    for trial, other in zip(trials, made.trials[2:] + made.trials[:2], strict=True):
+        trial["evaluations"] = [{"epoch": 1, "key": other["evaluations"][0]["key"]}, *trial["evaluations"]]
+    made.ask(trials=trials)
+    shown = panels.epoch_panel(read_grid(made.store, NAME))
+    made.ask()
+    assert shown is not None
+    assert "success by training epoch" in shown
+
+
+def test_trainings_that_were_given_the_same_share_a_colour(grid: Grid, made: MadeUp) -> None:
+    loss, error = panels.training_panels(made.store, grid)
+    assert ">adaln<" in loss
+    assert ">feature<" in loss
+    assert "validation/rollout_error_6" in error
+
+
+def test_plans_without_recorded_costs_are_no_figure(grid: Grid, made: MadeUp) -> None:
+    assert panels.planner_panel(made.store, grid) is None
+
+
+def test_a_grid_that_has_not_begun_has_no_figures(tmp_path: Path) -> None:
+    made = make(tmp_path)
+    made.ask()
+    waiting = read_grid(made.store, NAME)
+    rows = make_rows(waiting)
+    assert panels.cost_panels(waiting, rows) == []
+    assert panels.error_panel(waiting, rows) is None
+    assert panels.axis_bars(waiting, "planner") is None
