@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.synthetic import NAME, MadeUp, make
+from worldgrid.results import Grid, read_grid
+
 settings.register_profile("same_every_time", deadline=None, derandomize=True, database=None)
 settings.load_profile("same_every_time")
 
@@ -32,3 +35,17 @@ def cluster() -> Iterator[None]:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=200_000_000)
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
+    """A store with a finished grid whose numbers were made up."""
+    made = make(tmp_path_factory.mktemp("store"))
+    made.finish_all()
+    return made
+
+
+@pytest.fixture(scope="module")
+def grid(made: MadeUp) -> Grid:
+    """That grid, read."""
+    return read_grid(made.store, NAME)

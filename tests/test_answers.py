@@ -11,18 +11,6 @@ from worldgrid.stats import holm
 from .synthetic import NAME, MadeUp, make
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return made
-
-
-@pytest.fixture(scope="module")
-def grid(made: MadeUp) -> Grid:
-    return read_grid(made.store, NAME)
-
-
 def test_the_choice_that_was_made_better_is_called_better(grid: Grid) -> None:
     (planner,) = [one for one in compare_axes(grid) if one.axis == "planner"]
     assert (planner.verdict, planner.cells, planner.paired.n) == ("better", 4, 160)

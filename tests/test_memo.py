@@ -8,7 +8,8 @@ import psutil
 import pytest
 import ray
 from ray.exceptions import RayActorError
-from ray.train import WorkerGroupError
+from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
 from worldgrid.experiment import Experiment
 from worldgrid.memo import Memo, is_lost
@@ -134,6 +135,8 @@ def test_a_step_that_another_driver_runs_is_awaited(cluster: None, tmp_path: Pat
 def test_what_a_lost_worker_leaves_is_told_from_an_error_of_the_step() -> None:
     died = RayActorError()
     assert is_lost(died)
+    assert is_lost(WorkerGroupError("a rank died", {0: WorkerHealthCheckFailedError("no answer", died)}))
+    assert is_lost(ControllerError(died))
     assert is_lost(WorkerGroupError("one rank died, the other lost its peer", {0: RuntimeError("peer"), 1: died}))
     assert not is_lost(WorkerGroupError("both", {0: ValueError("no"), 1: RuntimeError("peer")}))
     assert not is_lost(ValueError("no"))

@@ -2,25 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from worldgrid import panels
 from worldgrid.results import Grid, read_grid
 from worldgrid.tables import make_rows
 
 from .synthetic import NAME, MadeUp, make
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return made
-
-
-@pytest.fixture(scope="module")
-def grid(made: MadeUp) -> Grid:
-    return read_grid(made.store, NAME)
 
 
 def test_colours_tell_apart_what_matters_most(grid: Grid) -> None:

@@ -14,22 +14,15 @@ from worldgrid.spec import ConfigError
 from worldgrid.store import Store
 from worldgrid.workload import work
 
+from .worlds import SMALL
+
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-BASE = {
-    "env": {"kind": "point", "size": 16},
-    "encoder": {"kind": "state"},
-    "predictor": {"kind": "transformer", "width": 32, "depth": 1, "heads": 2, "context": 1, "proprio": "none"},
-    "collect": {"episodes": 100, "steps": 50, "keep": 5},
-    "train": {"epochs": 2, "batch": 64, "frames": 3},
-    "mpc": {"horizon": 2, "execute": 1, "steps": 10, "context": 1},
-    "evaluate": {"episodes": 8, "batch": 4},
-}
 AXES = {"train.seed": [0, 1], "planner": [{"kind": "cem", "samples": 32, "elites": 8}, {"kind": "gd"}]}
 RATE = 1e9
 
 
 def grid(**top: Any) -> Grid:
-    text = yaml.safe_dump({"base": BASE, "axes": AXES} | top, sort_keys=False)
+    text = yaml.safe_dump({"base": SMALL, "axes": AXES} | top, sort_keys=False)
     return make_grid(text, "made", "made.yaml")
 
 
@@ -62,7 +55,7 @@ def test_nothing_is_known_of_what_has_no_flops_and_never_ran(tmp_path: Path) -> 
 def test_hours_come_from_finished_steps_in_proportion_to_their_work(tmp_path: Path) -> None:
     store = Store(tmp_path)
     finish(store, "train", seconds=90.0)
-    longer = grid(base=BASE | {"train": BASE["train"] | {"epochs": 20}})  # type: ignore[operator]
+    longer = grid(base=SMALL | {"train": SMALL["train"] | {"epochs": 20}})
     training = next(one for one in price(longer, store).stages if one.stage == "train")
     assert training.hours == pytest.approx(2 * 10 * 90.0 / 3600)
     assert training.source == "2 finished steps"
@@ -71,7 +64,7 @@ def test_hours_come_from_finished_steps_in_proportion_to_their_work(tmp_path: Pa
 def test_workers_that_share_a_training_are_all_paid(tmp_path: Path) -> None:
     store = Store(tmp_path)
     finish(store, "train", seconds=90.0)
-    longer = grid(base=BASE | {"train": BASE["train"] | {"epochs": 4}}, scale={"train": {"workers": 2}})  # type: ignore[operator]
+    longer = grid(base=SMALL | {"train": SMALL["train"] | {"epochs": 4}}, scale={"train": {"workers": 2}})
     training = next(one for one in price(longer, store).stages if one.stage == "train")
     assert training.hours == pytest.approx(2 * 2 * 2 * 90.0 / 3600)
 
@@ -127,7 +120,7 @@ def test_a_budget_without_a_unit_is_one_line(text: str) -> None:
 def test_a_grid_above_its_budget_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
     finish(store, "train", seconds=3600.0)
-    longer = grid(base=BASE | {"train": BASE["train"] | {"epochs": 4}})  # type: ignore[operator]
+    longer = grid(base=SMALL | {"train": SMALL["train"] | {"epochs": 4}})
     found = price(longer, store, flops_per_second=RATE)
     with pytest.raises(ConfigError, match=r"budget: given 3 h; the grid takes 4\.\d worker-hours"):
         check_budget(found, 3.0)

@@ -7,19 +7,7 @@ from worldgrid.results import Grid, read_grid
 from worldgrid.spec import ConfigError
 from worldgrid.versus import compare_grids, differing, disagreements, find_trial, match_grids
 
-from .synthetic import AXES, NAME, MadeUp, make
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return made
-
-
-@pytest.fixture(scope="module")
-def grid(made: MadeUp) -> Grid:
-    return read_grid(made.store, NAME)
+from .synthetic import AXES, NAME, MadeUp
 
 
 def test_a_trial_is_found_by_the_beginning_of_its_key(made: MadeUp) -> None:

@@ -28,6 +28,17 @@ EXACT: dict[str, Any] = {
     "evaluate": {"episodes": 24, "batch": 4, "seed": 3},
 }
 
+SMALL: dict[str, Any] = {
+    "env": {"kind": "point", "size": 16},
+    "encoder": {"kind": "state"},
+    "predictor": {"kind": "transformer", "width": 32, "depth": 1, "heads": 2, "context": 1, "proprio": "none"},
+    "collect": {"episodes": 100, "steps": 50, "keep": 5},
+    "train": {"epochs": 2, "batch": 64, "frames": 3},
+    "mpc": {"horizon": 2, "execute": 1, "steps": 10, "context": 1},
+    "evaluate": {"episodes": 8, "batch": 4},
+}
+"""Something that is trained, in seconds."""
+
 
 def exact_evaluation(store: Store, **changes: Any) -> Step:
     """An evaluation of the exact predictor; its training (nothing to learn) and its tasks lie finished in the store."""

@@ -190,8 +190,9 @@ def run_step(step: Step, store: Store, scale: Scale) -> JSON:
 def is_lost(error: BaseException) -> bool:
     """Whether a process or a node went away. Where one of several did, the others' errors only follow from it."""
     cause = getattr(error, "cause", None) or error
-    workers: dict[int, Exception] = getattr(cause, "worker_failures", {})  # Ray Train's
-    return isinstance(cause, _LOST) or any(is_lost(one) for one in workers.values())
+    inner = [getattr(cause, name, None) for name in ("health_check_failure", "controller_failure")]  # Ray Train's
+    inner += getattr(cause, "worker_failures", {}).values()
+    return isinstance(cause, _LOST) or any(is_lost(one) for one in inner if one)
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -56,12 +56,13 @@ def start(nodes: int, cpus: int, store: str, *, services: bool) -> Cluster:
     try:
         if services:
             _spawn("mlflow", _mlflow(folder, tracking), mark, token)
-        head = ["--head", f"--port={gcs}", "--num-cpus=0", f"--temp-dir={temporary}"]
+        head = ["--head", f"--port={gcs}", "--num-cpus=0", f"--temp-dir={temporary}/0"]
         head += [f"--dashboard-host={HOST}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}"]
         _start_node("head", _ray(head), mark, token)
         for index in range(1, nodes):
             group = json.dumps({"train" if index == 1 else "evaluate": 1000})
             node = [f"--address={HOST}:{gcs}", f"--num-cpus={cpus}", f"--resources={group}"]
+            node += [f"--temp-dir={temporary}/{index}"]  # nodes that share one unpack uploads over each other
             _start_node(f"node-{index}", _ray(node), mark, token)
         _await(cluster, nodes)
     except BaseException:

@@ -20,6 +20,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from tests.worlds import SMALL
 from worldgrid.cli import quiet
 from worldgrid.console import show_grid
 from worldgrid.grid import Grid, make_grid
@@ -30,15 +31,6 @@ from worldgrid.step import Step
 from worldgrid.store import Store
 from worldgrid.sweep import in_order, open_trials, write_record
 
-BASE = {
-    "env": {"kind": "point", "size": 16},
-    "encoder": {"kind": "state"},
-    "predictor": {"kind": "transformer", "width": 32, "depth": 1, "heads": 2, "context": 1, "proprio": "none"},
-    "collect": {"episodes": 100, "steps": 50, "keep": 5},
-    "train": {"epochs": 2, "batch": 64, "frames": 3},
-    "mpc": {"horizon": 2, "execute": 1, "steps": 10, "context": 1},
-    "evaluate": {"episodes": 8, "batch": 4},
-}
 NAP, NAPS = 2.0, 4
 """Seconds that a sleeping step takes, and how many each worker gets."""
 
@@ -47,7 +39,7 @@ def large(trials: int) -> Grid:
     """A grid of 10 planners and so many training seeds."""
     planners = [{"kind": "cem", "samples": 8 * samples, "elites": 8} for samples in range(1, 11)]
     axes = {"train.seed": list(range(trials // 10)), "planner": planners}
-    return make_grid(yaml.safe_dump({"base": BASE, "axes": axes}), "large", "large.yaml")
+    return make_grid(yaml.safe_dump({"base": SMALL, "axes": axes}), "large", "large.yaml")
 
 
 def cached(trials: int) -> dict[str, float]:
