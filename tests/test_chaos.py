@@ -64,8 +64,19 @@ def start(file: Path, store: Path) -> subprocess.Popen[bytes]:
 def end(driver: subprocess.Popen[bytes], cluster: list[psutil.Process]) -> None:
     """Wait until a killed driver's cluster is gone, as the next one would find it."""
     driver.wait()
-    for process in psutil.wait_procs(cluster, timeout=60)[1]:
+    deadline = time.monotonic() + 60
+    while (left := [process for process in cluster if runs(process)]) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    for process in left:
         process.kill()
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether it is more than an entry that nobody has read yet."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def titled(processes: list[psutil.Process]) -> list[tuple[psutil.Process, str]]:
@@ -91,7 +102,7 @@ def children(driver: subprocess.Popen[bytes]) -> list[psutil.Process]:
 def disturb(driver: subprocess.Popen[bytes], rng: random.Random, hit: dict[str, int], most: int) -> None:
     """Kill what is there, a kind at a time, until the driver ends."""
     while driver.poll() is None:
-        time.sleep(rng.uniform(0.2, 2.0))
+        time.sleep(rng.uniform(0.5, 6.0))  # now and then a step gets through
         cluster = children(driver)
         prey = titled(cluster)
         if not prey or sum(hit.values()) >= most:
