@@ -24,10 +24,10 @@ quickstart: .venv/ready  ## a real grid, from nothing to success rates: minutes 
 	$(BIN)/worldgrid run experiments/quickstart.yaml
 
 test: .venv/ready  ## all tests that take seconds
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not soak"
 
 test-slow: .venv/ready  ## the tests that take minutes
-	$(PYTEST) -m slow || [ $$? -eq 5 ]  # 5: there are none
+	$(PYTEST) -m "slow and not soak" || [ $$? -eq 5 ]  # 5: there are none
 
 lint: .venv/ready  ## ruff and mypy
 	$(BIN)/ruff check
@@ -37,8 +37,8 @@ lint: .venv/ready  ## ruff and mypy
 bench: .venv/ready  ## how fast the pieces are on this machine: a table, and build/bench.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
-chaos: .venv/ready  ## kill the processes of a small grid 200 times, in another order each time; about an hour
-	CHAOS_KILLS=200 CHAOS_SEED=$$(date +%s) CHAOS_LIMIT=14400 $(PYTEST) -m slow -s tests/test_chaos.py
+chaos: .venv/ready  ## the tests that kill processes and nodes for long; CHAOS_KILLS and CHAOS_SEED vary them
+	$(PYTEST) -m soak -s
 
 lock: $(UV)  ## write requirements.lock anew from pyproject.toml, keeping the versions that still fit
 	$(UV) pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \

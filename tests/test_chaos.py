@@ -1,4 +1,7 @@
-"""Whatever is killed, a grid ends with the store of an undisturbed run. `make chaos` kills longer, in another order."""
+"""Whatever is killed, a grid ends with the store of an undisturbed run.
+
+`CHAOS_KILLS=200 CHAOS_SEED=3 make chaos` kills longer, and in another order.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.soak]
 
 KILLS = int(os.environ.get("CHAOS_KILLS", "40"))
 SEED = int(os.environ.get("CHAOS_SEED", "7"))

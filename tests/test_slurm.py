@@ -66,6 +66,7 @@ def test_without_a_store_nothing_is_started(slurm: dict[str, str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.ray
 def test_a_job_that_meets_its_limit_is_queued_again_and_ends_with_its_result(
     slurm: dict[str, str], tmp_path: Path

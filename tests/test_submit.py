@@ -19,7 +19,7 @@ from worldgrid.nodes import marked
 from . import servers
 from .servers import free_port, mlflow_server, s3_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.ray]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.soak]
 PLANTED = {"AWS_SECRET_ACCESS_KEY": "planted-5d1c6a", "MLFLOW_TRACKING_PASSWORD": "planted-9be02f"}
 BUCKET = "studies"
 GRID = """

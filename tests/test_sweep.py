@@ -11,11 +11,12 @@ from worldgrid.spec import ConfigError
 from worldgrid.store import Store
 from worldgrid.sweep import in_order, open_trials, write_record, writing
 
-from .test_price import AXES, BASE
+from .test_price import AXES
+from .worlds import SMALL
 
 
 def grid(**axes: object) -> Grid:
-    return make_grid(yaml.safe_dump({"base": BASE, "axes": AXES | axes}, sort_keys=False), "made", "made.yaml")
+    return make_grid(yaml.safe_dump({"base": SMALL, "axes": AXES | axes}, sort_keys=False), "made", "made.yaml")
 
 
 def test_trials_that_others_wait_for_start_first() -> None:
