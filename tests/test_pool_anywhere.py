@@ -44,7 +44,6 @@ def test_the_table_is_the_same_to_the_bit_on_one_two_and_five_workers(cluster: N
     assert tables == {play_alone(alone, untrained_evaluation(alone, **settings))}
 
 
-@pytest.mark.soak
 def test_two_hundred_killed_workers_change_nothing(cluster: None, tmp_path: Path) -> None:
     settings = {"evaluate": {"episodes": EPISODES, "batch": 4, "seed": 1}}
     quiet, store = Store(tmp_path / "quiet"), Store(tmp_path / "killed")
