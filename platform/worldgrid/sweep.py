@@ -148,7 +148,7 @@ def _tune(grid: Grid, trials: Sequence[Trial], store: Store, memo: Any) -> None:
     from ray import tune
 
     by_key = {trial.key: [one.step for one in trial.evaluations] for trial in in_order(trials)}
-    place = {"memory": 1}  # Tune wants one; even a hundredth of a CPU keeps tasks of whole ones off small nodes
+    place = {"memory": 1.0}  # Tune wants one; even a hundredth of a CPU keeps tasks of whole ones off small nodes
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(drive_trial, memo=memo, steps=by_key), place),
         param_space={"trial": tune.grid_search(list(by_key))},
