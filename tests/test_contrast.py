@@ -3,20 +3,12 @@
 import io
 from pathlib import Path
 
-import pytest
 from rich.console import Console
 
 from worldgrid.contrast import print_grids, print_trials
 from worldgrid.results import Grid, read_grid
 
 from .synthetic import NAME, make
-
-
-@pytest.fixture(scope="module")
-def grid(tmp_path_factory: pytest.TempPathFactory) -> Grid:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return read_grid(made.store, NAME)
 
 
 def shown(show: object, first: object, second: object) -> str:

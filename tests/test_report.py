@@ -55,13 +55,6 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
-    made = make(tmp_path_factory.mktemp("store"))
-    made.finish_all()
-    return made
-
-
-@pytest.fixture(scope="module")
 def page(made: MadeUp) -> str:
     return write(made.store, NAME).read_text(encoding="utf-8")
 
