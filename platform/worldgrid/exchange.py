@@ -18,7 +18,7 @@ from worldgrid.host import fingerprint
 from worldgrid.hub import read_folder
 from worldgrid.predictors import PREDICTORS, translate
 from worldgrid.published import IDENTITY, encoder_section, read_settings, settings_like, statistics
-from worldgrid.spec import JSON, ConfigError, read_text, read_yaml, suggest
+from worldgrid.spec import JSON, ConfigError, read_override, read_text, read_yaml, suggest
 from worldgrid.step import Step
 from worldgrid.store import Store, file_digest, write_whole
 from worldgrid.tensors import plain, read_tensors
@@ -94,12 +94,8 @@ def read(
     told = None if settings is None else read_yaml(read_text(settings), str(settings))
     if settings and not isinstance(told, Mapping):
         raise ConfigError(f"{settings}: official model settings (name: value) fit")
-    changes = {}
-    for override in overrides:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"override '{override}': an official model setting and its value (name=value) fit")
-        changes[name] = read_yaml(value, f"override '{override}'")
+    fits = "an official model setting and its value (name=value)"
+    changes = dict(read_override(override, fits) for override in overrides)
     return read_official(path, told, like, changes, normalised)
 
 

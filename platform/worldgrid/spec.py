@@ -187,6 +187,14 @@ def read_yaml(text: str, where: str) -> Any:
         raise ConfigError(f"{where}: not YAML: {' '.join(str(error).split())}") from None
 
 
+def read_override(text: str, fits: str) -> tuple[str, Any]:
+    """Name and value of a `name=value` from the command line; `fits` names both in the one-line ConfigError."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError(f"override '{text}': {fits} fit")
+    return name, read_yaml(value, f"override '{text}'")
+
+
 def read_text(path: Path) -> str:
     """The text of a file a user named; raises ConfigError when it cannot be read."""
     try:

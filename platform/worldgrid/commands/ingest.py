@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worldgrid.spec import JSON, ConfigError, read_yaml
+from worldgrid.spec import read_override
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,7 +36,9 @@ def ingest(
     from worldgrid.sources import SOURCES
     from worldgrid.store import Store
 
-    reader = SOURCES.parse({"kind": kind} | _settings(overrides or ()), kind)
+    fits = "a setting of the reader and its value (size=64)"
+    settings = dict(read_override(override, fits) for override in overrides or ())
+    reader = SOURCES.parse({"kind": kind} | settings, kind)
     place = find(source)
     contents = reader.contents(place)
     with _bar() as bar:
@@ -52,16 +54,6 @@ def ingest(
     if len(skipped) > skip * len(contents.recordings):
         typer.echo(f"{len(skipped)} of {len(contents.recordings)} recordings skipped, more than --skip {skip:g} allows")
         raise typer.Exit(1)
-
-
-def _settings(overrides: Sequence[str]) -> JSON:
-    settings = {}
-    for override in overrides:
-        setting, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"override '{override}': a setting of the reader and its value (size=64) fit")
-        settings[setting] = read_yaml(value, f"override '{override}'")
-    return settings
 
 
 def _bar() -> Progress:
