@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def test_what_works_says_so() -> None:
 def test_what_is_not_there_is_no_failure(tmp_path: Path) -> None:
     found = tried(("weights", "dinov2_vits14"), HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path))
     assert found == Finding("it", "absent", "none of the study's encoders are on this machine", "mend it", False)
+
+
+def test_an_env_whose_own_environment_is_not_made_is_no_failure(tmp_path: Path) -> None:
+    (found,) = (probe for probe in probes(Store(tmp_path)) if probe.name == "env robosuite")
+    line = replace(found, environment={"WORLDGRID_ROBOSUITE": str(tmp_path)}).run()
+    assert (line.state, line.mend) == ("absent", "make robosuite, in the checkout")
+    assert "`make robosuite` makes it" in line.said
 
 
 def test_what_fails_says_why_and_what_mends_it() -> None:

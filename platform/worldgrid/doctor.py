@@ -82,6 +82,7 @@ def _last(text: str) -> str:
 
 _MESA = "apt-get install libegl1 libgl1"
 _ENV = f"install the package that it names, or for drawing {_MESA}"
+_OWN = {"robosuite": "make robosuite, in the checkout"}
 _WEIGHTS = "fetched when first used; without a network put a file into a folder and name it in encoder.checkpoint"
 
 
@@ -96,7 +97,10 @@ def probes(store: Store) -> list[Probe]:
         Probe("EGL, GPU", ("draw", "gpu"), "its driver brings it, in a container as `graphics`", environment=gl),
         Probe("EGL, software", ("draw", "software"), _MESA, environment=gl | {"LIBGL_ALWAYS_SOFTWARE": "1"}),
         Probe("OSMesa", ("draw", "software"), "apt-get install libosmesa6", environment={"MUJOCO_GL": "osmesa"}),
-        *(Probe(f"env {kind}", ("env", kind), _ENV, needed=kind == "wall") for kind in sorted(ENVS.members)),
+        *(
+            Probe(f"env {kind}", ("env", kind), _OWN.get(kind, _ENV), needed=kind == "wall")
+            for kind in sorted(ENVS.members)
+        ),
     ]
 
 

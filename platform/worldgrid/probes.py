@@ -56,6 +56,10 @@ def env(kind: str) -> str:
     from worldgrid.envs import ENVS
 
     spec = ENVS.parse({"kind": kind})
+    if missing := spec.lacks():
+        raise AbsentError(missing)
+    if not spec.simulated:
+        return "plays recordings, which `worldgrid ingest` makes"
     with closing(spec.explore([0])) as batch:
         first = batch.observe().frames
         batch.step(np.full((1, spec.action_dim), 0.1 * spec.action_limit))

@@ -13,10 +13,23 @@ SETTINGS: dict[str, dict[str, object]] = {
     "metaworld": {"shadows": False, "samples": 0},
     "pointmaze": {"renderer": "raster"},
 }
-SPECS = {kind: ENVS.parse({"kind": kind, "size": 32} | SETTINGS.get(kind, {})) for kind in sorted(ENVS.members)}
+MADE = {kind: ENVS.parse({"kind": kind, "size": 32} | SETTINGS.get(kind, {})) for kind in sorted(ENVS.members)}
+SPECS = {kind: spec for kind, spec in MADE.items() if spec.simulated}
+"""Recordings draw, collect and render nothing: their tests are their own."""
 
 
-@pytest.fixture(params=SPECS)
+SLOW = {"robosuite"}
+"""Simulated in a process of its own, in an environment of its own: run by `make test-slow` where that is there."""
+
+
+def marked(kind: str) -> object:
+    """A kind, with what its tests need."""
+    missing = SPECS[kind].lacks()
+    marks = [pytest.mark.slow] if kind in SLOW else []
+    return pytest.param(kind, marks=[*marks, pytest.mark.skipif(bool(missing), reason=f"env {kind}: {missing}")])
+
+
+@pytest.fixture(params=[marked(kind) for kind in SPECS])
 def spec(request: pytest.FixtureRequest) -> EnvSpec:
     return SPECS[request.param]
 

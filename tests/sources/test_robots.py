@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from tests.sources.made import hdf5, mp4, numbers, pictures, put, read
-from worldgrid.sources.poses import moves
+from worldgrid.poses import moves
 from worldgrid.trajectories import Trajectory
 
 

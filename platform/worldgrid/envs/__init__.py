@@ -46,10 +46,13 @@ class Tasks:
     """`[B, X]`."""
     goals: Floats
     """`[B, X]`."""
+    frames: Frames | None = None
+    """`[B, 2, S, S, 3]` starts and goals as they were recorded, where no simulator can draw them."""
 
     def part(self, rows: range) -> Tasks:
         """Some of them."""
-        return Tasks([self.seeds[row] for row in rows], self.starts[rows], self.goals[rows])
+        frames = None if self.frames is None else self.frames[rows]
+        return Tasks([self.seeds[row] for row in rows], self.starts[rows], self.goals[rows], frames)
 
 
 class Env(Protocol):
@@ -109,6 +112,9 @@ class EnvSpec(Spec):
     drawn_goals: ClassVar[Goals] = "random_state"
     """Where the goals of `draw_tasks` come from."""
 
+    simulated: ClassVar[bool] = True
+    """Whether there is a simulator; else episodes are recordings, seen at their starts and goals alone."""
+
     @abstractmethod
     def draw_tasks(self, seeds: Sequence[int]) -> Tasks:
         """Start and goal of each task drawn from its seed, as the study draws them."""
@@ -142,6 +148,14 @@ class EnvSpec(Spec):
             )
         return states
 
+    def scores(self, distances: Floats) -> dict[str, float]:
+        """What the study reports of the `[B]` last distances of an evaluation, beside its success rate."""
+        return {}
+
+    def lacks(self) -> str:
+        """What this machine does not have for it, in words; empty where nothing is known to be missing."""
+        return ""
+
     def geodesic(self, first: Floats, second: Floats) -> Floats | None:
         """`[n, X]` and `[m, X]` states -> `[n, m]` lengths of the shortest ways between them.
 
@@ -154,10 +168,12 @@ ENVS = Family[EnvSpec](
     "env",
     EnvSpec,  # type: ignore[type-abstract]
     {
+        "droid": "worldgrid.envs.droid:Droid",
         "metaworld": "worldgrid.envs.metaworld:Metaworld",
         "point": "worldgrid.envs.point:Point",
         "wall": "worldgrid.envs.wall:Wall",
         "pointmaze": "worldgrid.envs.pointmaze:PointMaze",
         "pusht": "worldgrid.envs.pusht:PushT",
+        "robosuite": "worldgrid.envs.robosuite:Robosuite",
     },
 )

@@ -17,11 +17,11 @@ import numpy as np
 from pydantic import Field
 
 from worldgrid.places import Place
+from worldgrid.poses import moves
 from worldgrid.sources import Contents, CorruptError, Recording, SourceSpec, align
 from worldgrid.sources.hdf5 import numbers
 from worldgrid.sources.hdf5 import opened as opened_hdf5
 from worldgrid.sources.pictures import frames_of
-from worldgrid.sources.poses import moves
 from worldgrid.sources.video import opened, pictures, rate
 from worldgrid.spec import ConfigError
 from worldgrid.trajectories import Trajectory

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from worldgrid.places import Place
+from worldgrid.poses import moves
 from worldgrid.sources import Contents, Recording, SourceSpec, align
 from worldgrid.sources.hdf5 import numbers, opened, pictures
 from worldgrid.sources.pictures import frames_of
-from worldgrid.sources.poses import moves
 from worldgrid.spec import ConfigError
 from worldgrid.trajectories import Trajectory
 

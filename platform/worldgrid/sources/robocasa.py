@@ -13,10 +13,10 @@ from typing import Any, Literal, final
 import numpy as np
 
 from worldgrid.places import Place
+from worldgrid.poses import quaternion_angles
 from worldgrid.sources import Contents, CorruptError, Recording, SourceSpec, align
 from worldgrid.sources.hdf5 import numbers, opened, pictures
 from worldgrid.sources.pictures import frames_of
-from worldgrid.sources.poses import quaternion_angles
 from worldgrid.spec import ConfigError
 from worldgrid.trajectories import Trajectory
 

@@ -6,6 +6,7 @@ no frame is drawn. B tasks, X state, a action. Facts: paper, evaluation protocol
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -21,11 +22,13 @@ from worldgrid.stages import Job
 from worldgrid.step import canonical, digest
 from worldgrid.store import write_whole
 from worldgrid.training import Train
-from worldgrid.trajectories import Trajectories
+from worldgrid.trajectories import Trajectories, Trajectory
 
 VERSION = 1
 SCHEMA = 1
 MANIFEST = "tasks.json"
+FRAMES = "frames.npy"
+"""`[B, 2, S, S, 3]` starts and goals as recorded; only where no simulator draws them."""
 BATCH = 16
 """Tasks that are simulated side by side; results do not depend on it."""
 
@@ -51,10 +54,13 @@ def run(job: Job) -> JSON:
 def recorded_tasks(env: EnvSpec, source: Trajectories, held: JSON, seeds: Sequence[int], steps: int) -> Tasks:
     """Starts drawn from held-out trajectories, goals where their recorded actions lead in `steps` simulator steps.
 
-    `held` says which trajectories the training holds out. Raises ConfigError where none is long enough, or where the
-    recorded states are not the simulator's.
+    Without a simulator, goals are what was recorded there. `held` says which trajectories the training holds out.
+    Raises ConfigError where none is long enough, or where the recorded states are not the simulator's.
     """
-    recorded, actions = _segments(source, _picks(env, source, held, seeds, steps), steps)
+    picks = _picks(env, source, held, seeds, steps)
+    if not env.simulated:
+        return _clips(source, picks, seeds, steps)
+    recorded, actions = _segments(source, picks, steps)
     starts = env.complete(recorded)
     goals = []
     for rows in _parts(len(seeds)):
@@ -83,17 +89,34 @@ def _picks(env: EnvSpec, source: Trajectories, held: JSON, seeds: Sequence[int],
 
 def _segments(source: Trajectories, picks: Sequence[tuple[int, int]], steps: int) -> tuple[Floats, Floats]:
     """`[B, X]` states at each (trajectory, kept frame) and the `[B, steps, a]` simulator actions from there on."""
+    starts, actions = [np.empty(0)] * len(picks), [np.empty(0)] * len(picks)
+    for row, frame, found in _found(source, picks):
+        first = frame * source.keep
+        starts[row] = found.states[frame]
+        actions[row] = found.actions[first : first + steps].astype(np.float64)
+    return np.stack(starts), np.stack(actions)
+
+
+def _clips(source: Trajectories, picks: Sequence[tuple[int, int]], seeds: Sequence[int], steps: int) -> Tasks:
+    """What was recorded at each (trajectory, kept frame) and `steps` simulator steps later, frames and all."""
+    size, width = source.manifest["size"], source.manifest["dims"]["state"]
+    states = np.empty((len(picks), 2, width))
+    frames = np.empty((len(picks), 2, size, size, 3), np.uint8)
+    for row, frame, found in _found(source, picks):
+        ends = [frame, frame + steps // source.keep]
+        states[row], frames[row] = found.states[ends], found.frames[ends]
+    return Tasks(seeds, states[:, 0], states[:, 1], frames)
+
+
+def _found(source: Trajectories, picks: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, Trajectory]]:
+    """Each pick's row, frame and trajectory; every shard is read once."""
     shards = np.repeat(np.arange(source.shards), [len(part) for part in source.manifest["lengths"]])
     places = np.concatenate([np.arange(len(part)) for part in source.manifest["lengths"]])
-    starts, actions = [np.empty(0)] * len(picks), [np.empty(0)] * len(picks)
     for shard in sorted({int(shards[trajectory]) for trajectory, _ in picks}):
         trajectories = source.shard(shard)
         for row, (trajectory, frame) in enumerate(picks):
             if shards[trajectory] == shard:
-                found, first = trajectories[places[trajectory]], frame * source.keep
-                starts[row] = found.states[frame]
-                actions[row] = found.actions[first : first + steps].astype(np.float64)
-    return np.stack(starts), np.stack(actions)
+                yield row, frame, trajectories[places[trajectory]]
 
 
 def measure(env: EnvSpec, tasks: Tasks, seed: int, steps: int) -> tuple[Flags, Flags]:
@@ -125,6 +148,10 @@ def write_manifest(folder: Path, tasks: Tasks, *, solved_at_start: Flags, random
         "solved_at_start": solved_at_start.tolist(),
         "random_success": random_success.tolist(),
     }
+    if tasks.frames is not None:
+        held = io.BytesIO()
+        np.save(held, tasks.frames)
+        write_whole(folder / FRAMES, held.getvalue())
     write_whole(folder / MANIFEST, canonical(said | {"digest": digest(said)}).encode())
 
 
@@ -133,4 +160,5 @@ def read_tasks(folder: Path, episodes: range) -> Tasks:
     said = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if said.pop("digest", None) != digest(said):
         raise ConfigError(f"{folder / MANIFEST}: was changed; move the folder away to draw the tasks again")
-    return Tasks(said["seeds"], np.array(said["starts"]), np.array(said["goals"])).part(episodes)
+    frames = np.load(folder / FRAMES, mmap_mode="r") if (folder / FRAMES).exists() else None
+    return Tasks(said["seeds"], np.array(said["starts"]), np.array(said["goals"]), frames).part(episodes)

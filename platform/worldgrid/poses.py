@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from worldgrid.envs import Floats
+Floats = NDArray[np.float64]
 
 
 def moves(poses: Floats) -> Floats:
@@ -19,6 +19,12 @@ def moves(poses: Floats) -> Floats:
     turned = rotation(poses[:, 3:6])
     turns = angles(turned[1:] @ turned[:-1].swapaxes(1, 2))
     return np.concatenate([np.diff(poses[:, :3], axis=0), turns, np.diff(poses[:, 6:], axis=0)], axis=1)
+
+
+def follow(poses: Floats, actions: Floats) -> Floats:
+    """`[n, 7]` poses and `[n, 7]` actions -> `[n, 7]` where each leads: `moves`, the other way round."""
+    turned = angles(rotation(actions[:, 3:6]) @ rotation(poses[:, 3:6]))
+    return np.concatenate([poses[:, :3] + actions[:, :3], turned, poses[:, 6:] + actions[:, 6:]], axis=1)
 
 
 def rotation(turns: Floats) -> Floats:

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from worldgrid.sources.poses import angles, moves, quaternion_angles, rotation
+from worldgrid.poses import angles, follow, moves, quaternion_angles, rotation
 
 
 def turns(count: int = 50) -> np.ndarray:
@@ -27,3 +27,8 @@ def test_an_action_leads_from_a_pose_to_the_next() -> None:
     np.testing.assert_allclose(found[:, 6], 1)
     again = Rotation.from_euler("xyz", found[:, 3:6]) * turned[:-1]
     np.testing.assert_allclose(again.as_matrix(), turned[1:].as_matrix(), atol=1e-9)
+
+
+def test_following_the_moves_leads_along_the_poses() -> None:
+    poses = np.concatenate([turns(), turns(), turns()[:, :1]], axis=1)
+    np.testing.assert_allclose(follow(poses[:-1], moves(poses)), poses[1:], atol=1e-9)
