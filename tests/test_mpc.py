@@ -69,10 +69,11 @@ def assert_same(result: EpisodeResult, other: EpisodeResult) -> None:
 
 @final
 class Ramp(PlannerSpec):
-    """Plans 0, 1, 2, ... thousandths without looking, and remembers how long its plans were."""
+    """Plans 0, 1, 2, ... thousandths without looking; remembers how long its plans were and where they began."""
 
     kind: Literal["ramp"] = "ramp"
     lengths: ClassVar[list[int]] = []
+    begins: ClassVar[list[torch.Tensor | None]] = []
 
     @property
     def calls(self) -> int:
@@ -80,6 +81,7 @@ class Ramp(PlannerSpec):
 
     def plan(self, problem: Problem) -> Plan:
         self.lengths.append(problem.horizon)
+        self.begins.append(problem.begin)
         shape = (len(problem.noise.episodes), problem.horizon, problem.action)
         ramp = torch.arange(shape[1] * shape[2]).reshape(shape[1:]) / 1000
         return Plan(ramp.expand(shape), torch.zeros(shape[0], 1), 1, torch.zeros(shape[0], dtype=torch.int64))
@@ -177,6 +179,41 @@ def test_the_last_plans_are_as_long_as_the_steps_left(mpc: MPC, lengths: list[in
     assert len(result.actions) == mpc.steps
 
 
+def test_a_warm_start_begins_at_what_the_plan_before_left_over() -> None:
+    Ramp.begins.clear()
+    played(Ramp(), MPC(horizon=4, execute=1, steps=15, context=1, warm_start=True))
+    first, second, third = Ramp.begins
+    assert first is None
+    ramp = torch.arange(30).reshape(3, 10) / 1000
+    assert torch.equal(second, ramp[1:].expand(3, 2, 10)), "15 steps left are 3 model steps, then 2, then 1"
+    assert torch.equal(third, ramp[1:2].expand(3, 1, 10))
+
+
+def test_a_warm_start_is_the_mean_action_where_the_plan_before_ended() -> None:
+    Ramp.begins.clear()
+    played(Ramp(), MPC(horizon=4, execute=3, steps=100, context=1, warm_start=True))
+    assert Ramp.begins[1] is not None
+    assert torch.equal(Ramp.begins[1][0, 0], torch.arange(30, 40) / 1000)
+    assert not Ramp.begins[1][:, 1:].any()
+
+
+def test_starts_are_cold_unless_asked_for() -> None:
+    Ramp.begins.clear()
+    played(Ramp(), MPC(horizon=4, execute=1, steps=15, context=1))
+    assert Ramp.begins == [None] * 3
+
+
+def test_a_warm_start_changes_the_key_and_a_cold_one_goes_without_saying() -> None:
+    assert "warm_start" not in MPC().recipe()
+    warm = MPC(execute=2, warm_start=True)
+    assert parse(MPC, warm.recipe(), "mpc") == warm
+
+
+def test_a_warm_start_after_whole_plans_is_refused() -> None:
+    with pytest.raises(ConfigError, match="warm_start with execute < horizon fits; both are 6"):
+        parse(MPC, {"warm_start": True}, "mpc")
+
+
 def test_each_plan_has_its_own_noise() -> None:
     first, second = (result.first_costs for result in played(PLANNERS.parse({"kind": "random"}), episodes=(0, 1)))
     assert len({*first, *second}) == 4
@@ -203,9 +240,17 @@ def test_a_network_that_gives_no_finite_numbers_is_named(broken: str, monkeypatc
         played()
 
 
-def test_executing_more_than_is_planned_is_refused() -> None:
-    with pytest.raises(ConfigError, match="execute <= horizon fits; execute is 6, horizon 3"):
-        parse(MPC, {"horizon": 3}, "mpc")
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"horizon": 3}, "mpc: .*execute <= horizon fits; execute is 6, horizon 3"),
+        ({"horizon": 0}, "mpc.horizon: given 0; input should be greater than or equal to 1"),
+        ({"memory": 0}, "mpc.memory: given 0; input should be greater than or equal to 1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(settings: dict[str, int], line: str) -> None:
+    with pytest.raises(ConfigError, match=line):
+        parse(MPC, settings, "mpc")
 
 
 def test_the_defaults_are_the_studys() -> None:

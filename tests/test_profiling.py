@@ -43,6 +43,14 @@ def test_a_gradient_step_takes_more_than_a_candidate() -> None:
     assert sloped.flops / sloped.calls > 1.5 * sampled.flops / sampled.calls
 
 
+def test_futures_in_bfloat16_take_the_same_flops() -> None:
+    settings = SETTINGS | {"planner": PLANNERS["cem"]}
+    rough = settings | {"mpc": SETTINGS["mpc"] | {"precision": "bfloat16"}}
+    one, other = (profile(Experiment.parse(chosen), torch.device("cpu")) for chosen in (settings, rough))
+    assert one.flops == other.flops
+    assert other.matmul > 0
+
+
 def test_an_imported_predictor_is_refused() -> None:
     predictor = {"kind": "imported", "name": "checkpoint-0123456789ab", "context": 2, "proprio": False, "epoch": 1}
     with pytest.raises(ConfigError, match="predictor: given an imported one"):

@@ -214,6 +214,33 @@ def test_a_gradient_in_blocks_is_the_gradient_of_the_whole() -> None:
     torch.testing.assert_close(gradient(world_model(each=2**20 // 3, memory=1)), gradient(world_model()))
 
 
+def test_memory_that_runs_out_while_planning_changes_neither_costs_nor_gradients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The allocator of this machine refuses, and what was imagined at once is halved until it does not."""
+    seen, drawn = observation(2), torch.randn(2, 5, 3, 4)
+
+    def planned(model: WorldModel) -> tuple[Tensor, Tensor]:
+        actions = drawn.clone().requires_grad_()
+        cost = model.cost(model.look(seen), model.look(observation(2)), GoalDistance())
+        return cost(drawn), torch.autograd.grad(cost(actions).sum(), actions)[0]
+
+    whole, short = world_model(), world_model()
+    imagine = short.predictor.imagine
+
+    def hungry(start: Latent, actions: Tensor, context: int) -> Latent:
+        if actions.shape[0] * actions.shape[1] > 2:
+            torch.empty(2**50)
+        return imagine(start, actions, context)
+
+    monkeypatch.setattr(short.predictor, "imagine", hungry)
+    with pytest.warns(RuntimeWarning, match="memory ran out with 10 imagined sequences at once") as said:
+        found = planned(short)
+    assert len(said) == 1
+    for part, expected in zip(found, planned(whole), strict=True):
+        torch.testing.assert_close(part, expected)
+
+
 def test_planning_in_bfloat16_is_close_and_costs_stay_float32() -> None:
     exact, rough = world_model(), WorldModel(Corners(), predictor(), STATISTICS, context=2, precision="bfloat16")
     start, actions = exact.look(observation(2)), torch.randn(2, 3, 4, 4)

@@ -10,13 +10,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import pad
 
 from worldgrid.envs import Env, EnvSpec, Flags, Floats, Tasks
 from worldgrid.noise import Noise
 from worldgrid.objectives import ObjectiveSpec
 from worldgrid.planners import Plan, PlannerSpec, PlanningError, Problem
 from worldgrid.predictors import Latent
-from worldgrid.spec import Spec
+from worldgrid.spec import JSON, Spec
 from worldgrid.world_model import WorldModel
 
 
@@ -39,11 +41,20 @@ class MPC(Spec):
     compile: bool = False
     """Let torch compile the predictor's blocks: faster plans after a minute or more for each new size."""
 
+    warm_start: bool = False
+    """Begin a search at what the plan before left over, not at the mean action (study: false)."""
+
     @model_validator(mode="after")
     def _plans_what_it_executes(self) -> MPC:
         if self.execute > self.horizon:
             raise ValueError(f"execute <= horizon fits; execute is {self.execute}, horizon {self.horizon}")
+        if self.warm_start and self.execute == self.horizon:
+            raise ValueError(f"warm_start with execute < horizon fits; both are {self.horizon}: a plan leaves nothing")
         return self
+
+    def recipe(self) -> JSON:
+        """A cold start goes without saying, as before there was another: what was played then keeps its keys."""
+        return {name: value for name, value in super().recipe().items() if name != "warm_start" or value}
 
 
 @dataclass(frozen=True)
@@ -121,12 +132,14 @@ def play(
             seen = batch.observe()
             with turn:
                 start = world_model.look(seen)
+                horizon = min(mpc.horizon, -(-left // env.frameskip))  # what is left, rounded up
                 problem = Problem(
                     cost=world_model.cost(start, goal, objective),
-                    horizon=min(mpc.horizon, -(-left // env.frameskip)),  # what is left, rounded up
+                    horizon=horizon,
                     action=env.frameskip * env.action_dim,
                     noise=Noise(seed, episodes, replan=len(record.plans)),
                     device=start.visual.device,
+                    begin=_begin(record.plans, mpc, horizon),
                 )
                 try:
                     plan = planner.plan(problem)
@@ -145,6 +158,14 @@ def _culprit(start: Latent, goal: Latent) -> str:
     """The section of the recipe whose numbers are the first that are not finite."""
     encoded = [part for latent in (start, goal) for part in latent if part is not None]
     return "predictor" if all(bool(part.isfinite().all()) for part in encoded) else "encoder"
+
+
+def _begin(plans: Sequence[Plan], mpc: MPC, horizon: int) -> Tensor | None:
+    """What the last plan left over, `[B, H, A]`, with the mean action after its end; None: a cold start."""
+    if not (mpc.warm_start and plans):
+        return None
+    rest = plans[-1].actions[:, mpc.execute : mpc.execute + horizon]
+    return pad(rest, (0, 0, 0, horizon - rest.shape[1]))
 
 
 def _simulator_actions(plan: Plan, execute: int, world_model: WorldModel, env: EnvSpec) -> NDArray[np.float32]:

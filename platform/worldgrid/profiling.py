@@ -125,7 +125,7 @@ def _rollouts(
     _, priced = _timed(lambda: experiment.objective.distance(future, goals), device)
     tokens = block[0] * block[1] * world_model.context * start.visual.shape[2]
     width = experiment.predictor.recipe().get("width") or start.visual.shape[3]
-    return block, (total - priced, priced), flops, _matmul(tokens, width, device)
+    return block, (total - priced, priced), flops, _matmul(tokens, width, device, world_model.precision)
 
 
 def _flops(world_model: WorldModel, start: Latent, actions: Tensor, *, gradient: bool) -> float:
@@ -180,8 +180,9 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _matmul(tokens: int, width: int, device: torch.device) -> float:
-    """FLOP per second of the first layer of an MLP, 4 times as wide as its input."""
-    inputs, weight = torch.randn(tokens, width, device=device), torch.randn(4 * width, width, device=device)
+def _matmul(tokens: int, width: int, device: torch.device, precision: str) -> float:
+    """FLOP per second of the first layer of an MLP, 4 times as wide as its input, in what rollouts are computed in."""
+    kind = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    inputs, weight = (torch.randn(rows, width, device=device, dtype=kind) for rows in (tokens, 4 * width))
     _, seconds = _timed(lambda: linear(inputs, weight), device, rounds=5 * ROUNDS)
     return 8.0 * tokens * width * width / seconds

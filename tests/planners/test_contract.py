@@ -1,6 +1,7 @@
 """What every planner promises, over the table: a row is the registration and the test. B, N, H, A as everywhere."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,30 @@ def test_an_episode_is_planned_the_same_alone_and_in_a_batch(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ROWS)
+def test_a_search_that_begins_at_the_bottom_asks_about_it_first(kind: str) -> None:
+    watched = Watched(bowl())
+    planner(kind, spread=0.01, **({"min_spread": 0.01} if kind == "mppi" else {})).plan(
+        replace(problem(watched), begin=bottoms())
+    )
+    assert (watched.asked[0] - bottoms()[:, None]).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("kind", sorted(GRADIENT))
+def test_a_descent_begins_at_a_warm_start_itself(kind: str) -> None:
+    watched = Watched(bowl())
+    planner(kind, starts=3).plan(replace(problem(watched), begin=bottoms()))
+    assert torch.equal(watched.asked[0][:, 0], bottoms())
+    assert (watched.asked[0][:, 1:] - bottoms()[:, None]).std() > 0.5
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_a_search_that_begins_outside_the_box_begins_at_its_edge(kind: str) -> None:
+    watched = Watched(bowl())
+    planner(kind, clip=[0.3]).plan(replace(problem(watched), begin=torch.full((3, H, A), 5.0)))
+    assert all((asked.abs() <= 0.3).all() for asked in watched.asked)
+
+
+@pytest.mark.parametrize("kind", ROWS)
 def test_a_plan_has_no_history(kind: str) -> None:
     plan = planner(kind).plan(problem(bowl()))
     assert not plan.actions.requires_grad
@@ -162,6 +187,7 @@ def test_an_episode_without_any_finite_cost_is_named(kind: str) -> None:
         ({"iterations": 0}, "planner.iterations: given 0; input should be greater than or equal to 1"),
         ({"iterations": 2.5}, "planner.iterations: given 2.5; a whole number fits"),
         ({"spread": 0}, "planner.spread: given 0; input should be greater than 0"),
+        ({"spread": -0.5}, "planner.spread: given -0.5; input should be greater than 0"),
         ({"clip": [0.1, 0]}, "planner.clip.1: given 0; input should be greater than 0"),
         ({"clip": []}, "planner.clip: given []; tuple should have at least 1 item"),
         ({"iteration": 3}, "has no 'iteration'; did you mean 'iterations'?"),

@@ -32,6 +32,8 @@ class Problem:
     """Its episodes are the batch, in order."""
     device: torch.device = CPU
     """Where candidates are drawn to and compared: where the cost is computed."""
+    begin: Tensor | None = None
+    """`[B, H, A]` standardised actions around which the search begins; None: zeros, the mean action."""
 
 
 @dataclass(frozen=True)

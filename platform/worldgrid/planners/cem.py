@@ -48,9 +48,9 @@ class CEM(PlannerSpec):
 
     @torch.no_grad()
     def plan(self, problem: Problem) -> Plan:
-        """Mean 0 at first; the elites' standard deviation is the unbiased one."""
+        """From the problem's beginning on; the elites' standard deviation is the unbiased one."""
         search = Search(problem, self.clip)
-        mean, std = search.full(0.0), search.full(self.spread)
+        mean, std = search.begin, search.full(self.spread)
         for step in range(self.iterations):
             actions = mean[:, None] + std[:, None] * search.normal(step, self.samples)
             actions[:, 0] = mean  # the mean competes too (official code since v1)

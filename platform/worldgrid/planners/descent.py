@@ -22,7 +22,8 @@ class Descent(PlannerSpec):
     iterations: int = Field(default=500, ge=1)
     """Gradient steps."""
     starts: int = Field(default=1, ge=1)
-    """N: descents side by side; the one with the lowest cost before its last step is kept (study: 1)."""
+    """N: descents side by side; the one with the lowest cost before its last step is kept (study: 1). A warm start is
+    the first of them."""
     spread: float = Field(default=1.0, gt=0)
     """Standard deviation of the starts, standardised units (study: 1; 0.1 on DROID and RoboCasa)."""
     noise: float = Field(default=0.003, ge=0)
@@ -43,7 +44,10 @@ class Descent(PlannerSpec):
     def plan(self, problem: Problem) -> Plan:
         """Descend the sum of all costs: every episode gets the gradient it would get alone."""
         search, rule = Search(problem, self.clip), self.rule()
-        actions = search.clip(self.spread * search.normal(0, self.starts))
+        actions = search.begin[:, None] + self.spread * search.normal(0, self.starts)
+        if problem.begin is not None:
+            actions[:, 0] = search.begin  # what noise as large as an action would bury
+        actions = search.clip(actions)
         jitter = self.noise * search.normal(1, self.iterations, self.starts)
         for step in range(self.iterations):
             actions.requires_grad_()

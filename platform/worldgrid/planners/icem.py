@@ -16,8 +16,8 @@ from worldgrid.planners.search import Clip, Search, cheapest
 class ICEM(PlannerSpec):
     """Improved CEM (Pinneri et al., arXiv 2008.06389): coloured noise, kept elites, momentum, the best is returned.
 
-    On purpose without two of its parts: nothing is carried from one plan to the next (a plan is a function of its
-    problem), and every iteration has the same number of candidates (the budget is CEM's).
+    On purpose without two of its parts: no elites are carried from one plan to the next (the mean is, with
+    `mpc.warm_start`), and every iteration has the same number of candidates (the budget is CEM's).
     """
 
     kind: Literal["icem"] = "icem"
@@ -53,7 +53,7 @@ class ICEM(PlannerSpec):
     def plan(self, problem: Problem) -> Plan:
         """The cheapest candidate seen; the mean competes in the last iteration."""
         search, mix = Search(problem, self.clip), mixing(problem.horizon, self.colour).to(problem.device)
-        mean, std = search.full(0.0), search.full(self.spread)
+        mean, std = search.begin, search.full(self.spread)
         kept = search.full(0.0)[:, None][:, :0]
         for step in range(self.iterations):
             noise = blend(mix, search.normal(step, self.samples))

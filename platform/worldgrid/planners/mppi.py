@@ -55,7 +55,7 @@ class MPPI(PlannerSpec):
     def plan(self, problem: Problem) -> Plan:
         """The last weighted mean."""
         search = Search(problem, self.clip)
-        mean, std = search.full(0.0), search.full(self.spread)
+        mean, std = search.begin, search.full(self.spread)
         for step in range(self.iterations):
             actions = search.clip(mean[:, None] + std[:, None] * search.normal(step, self.samples))
             elites, costs = cheapest(actions, search.price(actions), self.elites)

@@ -60,7 +60,8 @@ class Nevergrad(PlannerSpec):
         """What each episode's optimiser recommends."""
         search, noise = Search(problem, self.clip), problem.noise
         seeds = [stream_seed("nevergrad", noise.seed, episode, noise.replan) for episode in noise.episodes]
-        optimisers = [self._start(search, seed) for seed in seeds]
+        begins = search.begin.cpu().double().numpy()
+        optimisers = [self._start(search, seed, begin) for seed, begin in zip(seeds, begins, strict=True)]
         for _ in range(self.iterations):
             asked = [[optimiser.ask() for _ in range(self.samples)] for optimiser in optimisers]
             actions = np.stack([[candidate.value for candidate in candidates] for candidates in asked])
@@ -71,11 +72,11 @@ class Nevergrad(PlannerSpec):
         found = np.stack([optimiser.provide_recommendation().value for optimiser in optimisers])
         return search.plan(torch.from_numpy(found).float().to(search.device))
 
-    def _start(self, search: Search, seed: int) -> Any:
+    def _start(self, search: Search, seed: int, begin: NDArray[np.float64]) -> Any:
         import nevergrad
 
         registry = _registry()
-        array = nevergrad.p.Array(shape=search.shape)
+        array = nevergrad.p.Array(init=begin)
         if self.clip is not None:
             bounds = search.limit.cpu().double().expand(search.shape).numpy()
             array.set_bounds(-bounds, bounds)

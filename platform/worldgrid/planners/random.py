@@ -35,5 +35,5 @@ class RandomShooting(PlannerSpec):
         """The cheapest of all draws."""
         search = Search(problem, self.clip)
         for step in range(self.iterations):
-            search.price(search.clip(self.spread * search.normal(step, self.samples)))
+            search.price(search.clip(search.begin[:, None] + self.spread * search.normal(step, self.samples)))
         return search.plan(search.best)

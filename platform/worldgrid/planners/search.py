@@ -33,12 +33,14 @@ class Search:
         """H, A: one sequence."""
         self.limit = _limit(clip, problem.action).to(self.device)
         """`[A]` largest magnitude of each number of a model action; infinite without a clip."""
+        self.begin = self.full(0.0) if problem.begin is None else self.clip(problem.begin.to(self.device))
+        """`[B, H, A]` where the search begins."""
         self.best = self.full(0.0)
         """`[B, H, A]` the cheapest candidate seen."""
         self._lowest = torch.full((episodes,), torch.inf, device=self.device)
 
     def full(self, value: float) -> Tensor:
-        """`[B, H, A]`, the same everywhere: where a search begins."""
+        """`[B, H, A]`, the same everywhere."""
         return torch.full((len(self._rejected), *self.shape), value, device=self.device)
 
     def normal(self, draw: int, *candidates: int) -> Tensor:

@@ -72,9 +72,10 @@ class Heads(nn.Module):
         """
         views = self.window.views(queries, keys, values, self.turn_queries, self.turn_keys)
         dropped, scale = self.drop.p if self.training else 0.0, self.sizes.head_width**-0.5
-        seen = [scaled_dot_product_attention(*view, dropout_p=dropped, scale=scale).transpose(1, 2) for view in views]
+        padded = [scaled_dot_product_attention(*view, dropout_p=dropped, scale=scale).transpose(1, 2) for view in views]
+        seen = [frame[..., : self.sizes.head_width] for frame in padded]
         merged = torch.stack(seen, dim=1) if len(seen) > 1 else seen[0][:, None]
-        looked: Tensor = self.drop(self.out(merged[..., : self.sizes.head_width].flatten(3)))
+        looked: Tensor = self.drop(self.out(merged.flatten(3)))
         return looked
 
 

@@ -35,5 +35,6 @@ class Rotary(nn.Module):
     def forward(self, heads: Tensor, first: int = 0) -> Tensor:
         """`[..., T, L, d]` of the frames in the slots from `first` on -> the same, turned."""
         slots = slice(first, first + heads.shape[-3])
-        partners = heads.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+        even, odd = heads.unflatten(-1, (-1, 2)).unbind(dim=-1)
+        partners = torch.stack([odd, even], dim=-1).flatten(-2)  # flip takes three times as long on a CPU
         return torch.addcmul(heads * self.cosine[slots], partners, self.sine[slots])
