@@ -15,6 +15,8 @@ from contextlib import contextmanager
 
 NAME = "studies"
 """The one bucket there is."""
+HANG_SECONDS = 70.0
+"""Longer than a request waits for its answer."""
 
 
 class Door:
@@ -25,6 +27,12 @@ class Door:
         self.port = free_port()
         self.failing = 0
         """How many of the next requests are answered by an error of the server."""
+        self.dropping = 0
+        """How many of the next connections are closed without an answer."""
+        self.cutting = 0
+        """How many of the next answers to GET break off in their middle."""
+        self.hanging = 0
+        """How many of the next requests are answered later than anybody waits."""
         self.strip = ""
         """A header that does not go on."""
         self.requests: list[str] = []
@@ -35,7 +43,7 @@ class Door:
         return f"http://127.0.0.1:{self.port}"
 
     def open(self) -> None:
-        door = self
+        door, self.is_open = self, True
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -43,9 +51,14 @@ class Door:
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 door.requests.append(f"{self.command} {self.path}")
-                if door.failing > 0:
-                    door.failing -= 1
+                if door.take("failing"):
                     self.reply(503, {}, b"")
+                    return
+                if door.take("hanging"):
+                    time.sleep(HANG_SECONDS)
+                    door.dropping += 1
+                if not door.is_open or door.take("dropping"):
+                    self.close_connection = True
                     return
                 headers = {name: value for name, value in self.headers.items() if name.lower() != door.strip.lower()}
                 there = http.client.HTTPConnection("127.0.0.1", door._server, timeout=30)
@@ -64,6 +77,8 @@ class Door:
                 length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(content))
                 self.send_header("Content-Length", length)
                 self.end_headers()
+                if self.command == "GET" and len(content) > 1 and door.take("cutting"):
+                    self.close_connection, content = True, content[: len(content) // 2]
                 self.wfile.write(b"" if self.command == "HEAD" else content)
 
             do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = answer
@@ -76,7 +91,14 @@ class Door:
         self._http.daemon_threads = True
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
 
+    def take(self, what: str) -> bool:
+        """Whether one of the next requests is to be treated so; then one less."""
+        left = getattr(self, what)
+        setattr(self, what, max(left - 1, 0))
+        return bool(left > 0)
+
     def shut(self) -> None:
+        self.is_open = False  # for connections that are kept
         self._http.shutdown()
         self._http.server_close()
 

@@ -32,7 +32,8 @@ def server() -> Iterator[Door]:
 def door(server: Door, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
     """The server, without what the test before left."""
     yield server
-    server.failing, server.strip = 0, ""
+    server.failing = server.dropping = server.cutting = 0
+    server.strip = ""
     client = boto3.client("s3")
     for found in client.list_objects_v2(Bucket=NAME).get("Contents", ()):
         client.delete_object(Bucket=NAME, Key=found["Key"])
@@ -139,6 +140,43 @@ def test_errors_of_the_server_are_asked_again(door: Door, tmp_path: Path, monkey
     store.commit(STEP, {}, 1.0, HOST)
     assert door.failing == 0
     assert store.done(STEP.key) is not None
+
+
+def test_connections_that_are_closed_and_answers_that_break_off_are_asked_again(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = (machine(name, tmp_path, monkeypatch) for name in ("a", "b"))
+    door.dropping = 2
+    finish(here, STEP, weights=b"good" * 1000)
+    door.cutting = 3
+    assert (there.folder(STEP.key) / "weights").read_bytes() == b"good" * 1000
+    assert there.done(STEP.key) == here.done(STEP.key)
+    assert (door.dropping, door.cutting) == (0, 0)
+
+
+def test_a_commit_whose_answer_was_lost_is_a_commit(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = machine("a", tmp_path, monkeypatch)
+    assert store._bucket is not None
+    store._bucket.put_once(f"done/{STEP.key}.json", b"ours")  # it got there; botocore asks again
+    assert store._bucket.commit(STEP.key, b"ours") == b"ours"
+
+
+def test_a_server_that_stays_away_is_told_from_an_error(
+    door: Door, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_ATTEMPTS", 1)
+    store = machine("never", tmp_path, monkeypatch)
+    door.failing = 100
+    with pytest.raises(bucket.AwayError, match=r"store s3://studies/prefix: its server does not answer: 503"):
+        store.done(STEP.key)
+    door.failing = 0
+    door.shut()
+    with pytest.raises(bucket.AwayError, match="its server does not answer"):
+        store.done(STEP.key)
+    door.open()
+    assert store.done(STEP.key) is None
 
 
 def test_a_server_that_goes_away_and_comes_back_loses_nothing(

@@ -47,6 +47,25 @@ def test_a_trial_that_left_its_grid_deletes_nothing_but_is_listed(made: syntheti
     assert made.store.done(first["evaluations"][0]["key"]) is not None
 
 
+def test_decoders_stay_as_long_as_the_data_they_draw(made: synthetic.MadeUp) -> None:
+    latents = Step("encode", 1, {"env": {}})
+    decoder = Step("decode", 1, {}, {"latents": latents})
+    leave(made.store, decoder, 10)
+    assert [one.key for one in surplus(made.store)] == [decoder.key]
+    first = made.trials[0]
+    made.ask(trials=[first | {"steps": first["steps"] | {"encode": latents.key}}, *made.trials[1:]])
+    assert [one.key for one in surplus(made.store)] == []
+
+
+def test_what_was_played_at_a_rung_of_a_search_is_needed(made: synthetic.MadeUp) -> None:
+    rung = Step("evaluate", 1, {"epoch": 1})
+    leave(made.store, rung, 10)
+    assert [one.key for one in surplus(made.store)] == [rung.key]
+    first, *others = made.trials
+    made.ask(trials=[first | {"rungs": [{"epoch": 1, "key": rung.key}]}, *others])
+    assert surplus(made.store) == []
+
+
 def test_imports_stay(made: synthetic.MadeUp) -> None:
     leave(made.store, IMPORT, 10)
     assert surplus(made.store) == []

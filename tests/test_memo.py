@@ -11,6 +11,7 @@ from ray.exceptions import RayActorError
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
+from worldgrid.bucket import AwayError
 from worldgrid.experiment import Experiment
 from worldgrid.memo import Memo, is_lost
 from worldgrid.pool import Pool
@@ -122,6 +123,19 @@ def test_nothing_is_made_of_a_damaged_input(cluster: None, tmp_path: Path) -> No
     assert store.done(step.key) is None
 
 
+def test_a_damaged_commit_fails_who_needs_it_and_names_the_file(cluster: None, tmp_path: Path) -> None:
+    store, step = Store(tmp_path), encoding()
+    source = step.inputs["trajectories"]
+    (store.workspace(source.key) / "done.json").write_text("{")
+    asked = memo(store)
+    with pytest.raises(RuntimeError, match=rf"{source.key}: .*done.json: damaged .*; move the folder away"):
+        ray.get(asked.obtain.remote(step))
+    assert {one.stage: one.state for one in ray.get(asked.progress.remote()).values()} == {
+        "collect": "failed",
+        "encode": "failed",
+    }
+
+
 def test_a_step_that_another_driver_runs_is_awaited(cluster: None, tmp_path: Path) -> None:
     store, step = Store(tmp_path), encoding().inputs["trajectories"]
     with store.claim(step.key):  # type: ignore[union-attr]
@@ -135,6 +149,7 @@ def test_a_step_that_another_driver_runs_is_awaited(cluster: None, tmp_path: Pat
 def test_what_a_lost_worker_leaves_is_told_from_an_error_of_the_step() -> None:
     died = RayActorError()
     assert is_lost(died)
+    assert is_lost(WorkerGroupError("the store was away", {0: AwayError("store s3://studies: does not answer")}))
     assert is_lost(WorkerGroupError("a rank died", {0: WorkerHealthCheckFailedError("no answer", died)}))
     assert is_lost(ControllerError(died))
     assert is_lost(WorkerGroupError("one rank died, the other lost its peer", {0: RuntimeError("peer"), 1: died}))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from worldgrid.optimisation import Optimisation
-from worldgrid.resume import load_state, save_state
+from worldgrid.resume import load_state, read_state, restore, save_state
 
 PLAN = Optimisation(lr=0.1)
 
@@ -47,6 +47,14 @@ def test_weights_and_average_go_on_to_the_bit(tmp_path: Path) -> None:
     assert same(resumed.network, whole.network)
     assert same(resumed.average, whole.average)
     assert not same(whole.average, whole.network)
+
+
+def test_steps_into_the_next_unit_are_known(tmp_path: Path) -> None:
+    learner = Learner(0)
+    learner.learn(0, 1)
+    save_state(tmp_path / "state", learner.network, learner.optimiser, 2, into=7)
+    assert restore(read_state(tmp_path / "state"), learner.network, learner.optimiser) == (2, 7)
+    assert load_state(tmp_path / "state", learner.network, learner.optimiser) == 2
 
 
 def test_without_an_average_none_is_kept(tmp_path: Path) -> None:

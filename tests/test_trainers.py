@@ -21,11 +21,11 @@ async def diligent(trainers: Trainers, group: str) -> None:
 
     async def rank(leads: bool) -> None:
         last = None
-        while step := await trainers.take(group, last):
-            last = step.key
+        while given := await trainers.take(group, last):
+            last = given.number
             await asyncio.sleep(0.001)
             if leads:
-                await trainers.end(group, {"seed": step.config["seed"]})
+                await trainers.end(group, {"seed": given.step.config["seed"]})
 
     await asyncio.gather(rank(True), rank(False))
 
@@ -61,9 +61,9 @@ def test_all_ranks_hear_of_the_same_trainings(tmp_path: Path) -> None:
 
         async def rank(number: int) -> None:
             last = None
-            while step := await trainers.take(group, last):
-                last = step.key
-                heard[number].append(step.config["seed"])
+            while given := await trainers.take(group, last):
+                last = given.number
+                heard[number].append(given.step.config["seed"])
                 await asyncio.sleep(0.002 * number)
                 await together.wait()
                 if number == 0:
@@ -82,7 +82,7 @@ def test_a_restarted_group_goes_on_with_the_training_it_held(tmp_path: Path) -> 
         for _ in range(2):  # the first time, its ranks die at once
             first = await trainers.take(group, None)
             assert first is not None
-            heard.append(first.config["seed"])
+            heard.append(first.step.config["seed"])
         await diligent(trainers, group)
 
     results, groups = ran(tmp_path, restarted)
@@ -95,8 +95,8 @@ def test_a_training_that_was_committed_before_its_group_broke_is_not_trained_aga
     async def broken_after_the_commit(trainers: Trainers, group: str) -> None:
         first = await trainers.take(group, None)
         assert first is not None
-        Store(tmp_path).workspace(first.key)
-        Store(tmp_path).commit(first, {"committed": True}, 0.0, {})
+        Store(tmp_path).workspace(first.step.key)
+        Store(tmp_path).commit(first.step, {"committed": True}, 0.0, {})
         await diligent(trainers, group)
 
     results, _ = ran(tmp_path, broken_after_the_commit)
@@ -106,9 +106,8 @@ def test_a_training_that_was_committed_before_its_group_broke_is_not_trained_aga
 def test_what_a_user_wrote_wrongly_fails_its_training_alone(tmp_path: Path) -> None:
     async def picky(trainers: Trainers, group: str) -> None:
         last = None
-        while step := await trainers.take(group, last):
-            last = step.key
-            seed = step.config["seed"]
+        while given := await trainers.take(group, last):
+            last, seed = given.number, given.step.config["seed"]
             await trainers.end(group, ConfigError("no") if seed == 1 else {"seed": seed})
 
     results, groups = ran(tmp_path, picky)
@@ -120,7 +119,7 @@ def test_a_group_that_breaks_fails_what_it_held_and_the_rest_goes_on(tmp_path: P
     async def fragile(trainers: Trainers, group: str) -> None:
         first = await trainers.take(group, None)
         assert first is not None
-        if first.config["seed"] == 0:
+        if first.step.config["seed"] == 0:
             raise RuntimeError("out of memory")
         await diligent(trainers, group)
 
@@ -137,3 +136,31 @@ def test_groups_that_cannot_start_fail_all_that_waits(tmp_path: Path) -> None:
     results, groups = ran(tmp_path, stillborn)
     assert [str(result) for result in results] == ["no such GPU"] * 4
     assert len(groups) == 1
+
+
+def test_a_training_that_goes_on_is_told_from_what_it_was_by_a_rank_that_lags(tmp_path: Path) -> None:
+    """The lagging rank asks for what comes after the first part when the second, of the same step, is given out."""
+    heard: list[list[int | None]] = [[], []]
+
+    async def everything() -> None:
+        async def run(group: str) -> None:
+            together = asyncio.Barrier(2)
+
+            async def rank(number: int) -> None:
+                last = None
+                while given := await trainers.take(group, last):
+                    last = given.number
+                    heard[number].append(given.until)
+                    await together.wait()
+                    await asyncio.sleep(0.02 * number)
+                    if number == 0:
+                        await trainers.end(group, {})
+
+            await asyncio.gather(rank(0), rank(1))
+
+        trainers = Trainers(Store(tmp_path), run, lambda: 1)
+        parts = [trainers.train(STEPS[0], lambda: None, until) for until in (1, 2, None)]
+        await asyncio.wait_for(asyncio.gather(*parts), timeout=10)
+
+    asyncio.run(everything())
+    assert heard == [[1, 2, None]] * 2

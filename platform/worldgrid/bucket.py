@@ -31,12 +31,18 @@ _READING = ".reading"
 _STEP = re.compile(r"[a-z]+-[0-9a-f]{12}")
 _LISTED_SECONDS = 2.0
 """How long a list of finished steps is believed."""
-_ATTEMPTS = 8
-"""Times botocore asks before an error is one; its back-off makes that about a minute."""
+_ATTEMPTS = 12
+"""Times botocore asks before an error is one; its back-off makes that about two minutes."""
+_WAITS = {"connect_timeout": 5, "read_timeout": 60}
+"""Seconds that one request waits for a connection, and for an answer."""
 _BROUGHT, _HERE = ".brought", "-"
 """Notes in a step's folder of the mirror: which content of a file came from elsewhere, or that it was written here."""
 _PART = 64 * 2**20
 """Bytes from which a file is sent in parts, and of each part."""
+
+
+class AwayError(ConnectionError):
+    """The server of a store did not answer, however often it was asked: nobody's fault, and it may come back."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,18 @@ class Bucket:
         import boto3
         from botocore.config import Config
 
-        retries = {"max_attempts": _ATTEMPTS, "mode": "standard"}
-        return boto3.client("s3", config=Config(retries=retries, connect_timeout=5, read_timeout=60))
+        client = boto3.client("s3", config=Config(retries={"max_attempts": _ATTEMPTS, "mode": "standard"}, **_WAITS))
+        for event in ("after-call-error.s3", "after-call.s3"):
+            client.meta.events.register(event, self._heard)
+        return client
+
+    def _heard(self, exception: Exception | None = None, http_response: Any = None, **_: object) -> None:
+        """Tell a server that is away, which no fault of ours made so, from one that says no."""
+        from botocore import exceptions
+
+        status = getattr(http_response, "status_code", 0)
+        if status >= 500 or isinstance(exception, exceptions.ConnectionError | exceptions.HTTPClientError):
+            raise AwayError(f"store {self.address}: its server does not answer: {exception or status}") from exception
 
     def check(self) -> None:
         """Raises ConfigError unless the bucket can be written, and keeps a name to who was first."""
@@ -88,11 +104,12 @@ class Bucket:
 
         name = f".probe/{uuid.uuid4().hex}"
         try:
-            first, second = self.put_once(name, b""), self.put_once(name, b"")
-            self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
-        except (BotoCoreError, ClientError) as error:
+            self.put_once(name, b"")
+            twice = self.put_once(name, b"")
+            self.delete(name)
+        except (AwayError, BotoCoreError, ClientError) as error:
             raise ConfigError(f"store {self.address}: cannot be written: {' '.join(str(error).split())}") from None
-        if (first, second) != (True, False):
+        if twice:
             raise ConfigError(f"store {self.address}: its server ignores `If-None-Match`, so nothing is committed once")
 
     def put_once(self, name: str, content: bytes) -> bool:
@@ -102,22 +119,26 @@ class Bucket:
         try:
             self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content, IfNoneMatch="*")
         except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-                return False
-            raise
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] not in (409, 412):
+                raise
+            return False
         return True
 
     def read(self, name: str) -> bytes | None:
-        """An object's content, or None where there is none."""
-        from botocore.exceptions import ClientError
+        """An object's content, or None where there is none; asked for again where the answer broke off."""
+        from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 
-        try:
-            body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
-        except ClientError as error:
-            if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+        for _ in range(_ATTEMPTS):
+            try:
+                body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                    raise
                 return None
-            raise
-        return body
+            except (HTTPClientError, IncompleteReadError):
+                continue
+            return body
+        raise AwayError(f"store {self.address}: {name} broke off {_ATTEMPTS} times")
 
     def delete(self, name: str) -> None:
         """Remove an object that nothing needs."""
@@ -132,16 +153,14 @@ class Bucket:
 
     def finished(self) -> frozenset[str]:
         """The keys of all committed steps."""
-        if time.monotonic() - self._listed >= _LISTED_SECONDS:
-            listed = time.monotonic()
+        if (now := time.monotonic()) - self._listed >= _LISTED_SECONDS:
             self._finished = frozenset(held.name[len("done/") : -len(".json")] for held in self._list("done/"))
-            self._listed = listed
+            self._listed = now
         return self._finished
 
     def commit(self, key: str, content: bytes) -> bytes:
         """Finish a step, whose files were sent; the content that was first, ours or another cluster's."""
-        name = f"done/{key}.json"
-        self.put_once(name, content)
+        self.put_once(name := f"done/{key}.json", content)
         committed = self.read(name)
         assert committed is not None, f"{name} was taken and is gone"
         self._listed = -_LISTED_SECONDS
@@ -227,8 +246,7 @@ class Bucket:
     def bring(self, name: str) -> Path:
         """A file that lies under its own name (a grid's record, a report), brought here if it is there."""
         there = self._root / name
-        content = self.read(name)
-        if content is not None:
+        if (content := self.read(name)) is not None:
             there.parent.mkdir(parents=True, exist_ok=True)
             scratch = there.parent / f".{there.name}.{uuid.uuid4().hex}"
             scratch.write_bytes(content)

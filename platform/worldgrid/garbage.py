@@ -20,13 +20,15 @@ class Surplus:
 
 
 def needed(store: Store) -> set[str]:
-    """The keys of all steps that a named grid stands on, as it was last run."""
+    """The keys of all steps that a named grid stands on, as it was last run, and of the decoders of its data."""
     keys: set[str] = set()
     for name in grid_names(store):
         record = json.loads(store.file("grids", f"{name}.json").read_text(encoding="utf-8"))
         for trial in record["trials"]:
-            keys |= {*trial["steps"].values(), *(one["key"] for one in trial["evaluations"])}
-    return keys
+            played = [*trial["evaluations"], *trial.get("rungs", ())]
+            keys |= {*trial["steps"].values(), *(one["key"] for one in played)}
+    decoders = (key for key in store.every_key() if key.startswith("decode-"))
+    return keys | {key for key in decoders if (done := store.done(key)) and done.recipe["inputs"]["latents"] in keys}
 
 
 def surplus(store: Store) -> list[Surplus]:

@@ -5,16 +5,26 @@ Draws and learning rates are functions of the step, so they need no saving. Safe
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from worldgrid.store import write_whole
 
 RESUME = "resume.safetensors"
+
+
+class Reached(NamedTuple):
+    """How far a training got."""
+
+    done: int
+    """Whole units, steps or epochs."""
+    into: int
+    """Steps into the next one."""
 
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
@@ -23,9 +33,16 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def save_state(
-    path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, done: int, average: nn.Module | None = None
+    path: Path,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    done: int,
+    average: nn.Module | None = None,
+    *,
+    into: int = 0,
 ) -> None:
-    """Leave the state after `done` units (steps or epochs) of a training, with the average of the weights if any."""
+    """Leave the state after `done` units (steps or epochs) of a training and so many steps of the next, with the
+    average of the weights if any."""
     moments = {
         f"moments.{index}.{name}": value.detach().cpu().contiguous()
         for index, values in optimiser.state_dict()["state"].items()
@@ -33,7 +50,7 @@ def save_state(
     }
     weights = {f"weights.{name}": value for name, value in weights_of(module).items()}
     averages = {f"average.{name}": value for name, value in weights_of(average).items()} if average else {}
-    write_whole(path, save(weights | averages | moments, metadata={"done": str(done)}))
+    write_whole(path, save(weights | averages | moments, metadata={"done": str(done), "into": str(into)}))
 
 
 def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
@@ -41,15 +58,26 @@ def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
     return torch.empty_like(parameter).copy_(moment) if moment.shape == parameter.shape else moment
 
 
+def read_state(path: Path) -> bytes:
+    """What `save_state` left, empty where there is nothing."""
+    return path.read_bytes() if path.exists() else b""
+
+
 def load_state(
     path: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: nn.Module | None = None
 ) -> int:
     """Load what `save_state` left, if anything; says how many units are done."""
-    if not path.exists():
-        return 0
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        done = int(file.metadata()["done"])
+    return restore(read_state(path), module, optimiser, average).done
+
+
+def restore(
+    content: bytes, module: nn.Module, optimiser: torch.optim.Optimizer, average: nn.Module | None = None
+) -> Reached:
+    """Load what `read_state` gave, if anything; says how far it is."""
+    if not content:
+        return Reached(0, 0)
+    state, header = load(content), content[8 : 8 + int.from_bytes(content[:8], "little")]
+    said = json.loads(header)["__metadata__"]
     module.load_state_dict(_below(state, "weights."))
     if average is not None:
         average.load_state_dict(_below(state, "average."))
@@ -59,7 +87,7 @@ def load_state(
         index, moment = name.split(".")
         moments.setdefault(int(index), {})[moment] = _laid_out(value, parameters[int(index)])
     optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
-    return done
+    return Reached(int(said["done"]), int(said.get("into", "0")))
 
 
 def _below(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from worldgrid.spec import Spec
 
@@ -23,17 +23,47 @@ Resources = Annotated[Mapping[str, float], AfterValidator(_custom)]
 """Ray's custom resources: name -> how much of it."""
 
 
+def _fewest_and_most(given: object) -> object:
+    if isinstance(given, list | tuple) and len(given) == 2 and all(type(one) is int for one in given):
+        fewest, most = given
+    else:
+        fewest = most = given
+    if type(fewest) is not int or not 1 <= fewest <= most:
+        raise ValueError("a whole number of at least 1, or [fewest, most], fits")
+    return fewest, most
+
+
+_SHAPE = {"type": "integer", "minimum": 1}
+Workers = Annotated[
+    tuple[int, int],
+    BeforeValidator(_fewest_and_most),
+    WithJsonSchema({"anyOf": [_SHAPE, {"type": "array", "items": _SHAPE, "minItems": 2, "maxItems": 2}]}),
+]
+"""Fewest and most processes; one number is both."""
+
+
 class Train(Spec):
     """What each training runs on."""
 
-    workers: int = Field(default=1, ge=1)
-    """Processes of one training (DDP ranks); must divide the batch."""
+    workers: Workers = (1, 1)
+    """Processes of one training (DDP ranks). `[fewest, most]` is elastic: it begins with as many as the cluster has
+    room for, and goes on with more or fewer from its last epoch when nodes come or go."""
+    clips: int | None = Field(default=None, ge=1)
+    """Most clips of a worker's pass through the network; gradients of a larger share of the batch are accumulated.
+    None: the share of each when all workers are there."""
     cpus: float = Field(default=1.0, gt=0)
     """CPUs reserved for each worker."""
     gpus: float = Field(default=0.0, ge=0)
     """GPUs reserved for each worker."""
     resources: Resources = Field(default_factory=dict)
     """Custom resources reserved for each worker: puts training on a group of nodes of its own (`{train: 1}`)."""
+
+    save: float = Field(default=600.0, gt=0)
+    """Seconds between the states that a training goes on from within an epoch: what a lost worker costs at most."""
+
+    def pass_clips(self, batch: int) -> int:
+        """Most clips of one pass, for a global batch of so many."""
+        return min(self.clips or batch, -(-batch // self.workers[1]))
 
 
 class Encode(Spec):

@@ -9,13 +9,15 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from worldgrid import progress, results
-from worldgrid.drive import drive_trial
+from worldgrid.bucket import AwayError
+from worldgrid.drive import Duty, drive_trial
 from worldgrid.grid import Grid, Trial
+from worldgrid.halving import legs, needed, stopped
 from worldgrid.memo import Memo
 from worldgrid.pool import Pool
 from worldgrid.progress import Snapshot
@@ -24,7 +26,9 @@ from worldgrid.store import Store, write_whole
 from worldgrid.tracking import Tracker
 
 POLL_SECONDS = 2.0
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+"""What Tune would write into each trial's runtime environment, which Ray logs (2.60); nodes have keys of their own."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 Watch = Callable[[Snapshot], None]
@@ -38,8 +42,10 @@ def write_record(store: Store, grid: Grid) -> None:
 
 
 def open_trials(grid: Grid, store: Store) -> list[Trial]:
-    """Trials with an evaluation that is not in the store."""
-    return [trial for trial in grid.trials if any(not store.done(one.step.key) for one in trial.evaluations)]
+    """Trials with an evaluation that is not in the store, unless a search stopped them."""
+    out = stopped(grid, store)
+    missing = [trial for trial in grid.trials if any(not store.done(one.step.key) for one in trial.evaluations)]
+    return [trial for trial in missing if trial.key not in out]
 
 
 def in_order(trials: Sequence[Trial]) -> list[Trial]:
@@ -58,7 +64,7 @@ def run(grid: Grid, trials: Sequence[Trial], store: Store, uri: str, watch: Watc
     """Run the trials to their end and return the last state; failed steps are in it, not raised."""
     import ray
 
-    results.write_failures(store, grid.name, {})
+    results.write_failures(store, grid.name, _ends(grid, store))
     start_ray()
     try:
         kept = {"num_cpus": 0, "max_restarts": -1}  # lost, each begins again from the store
@@ -74,9 +80,11 @@ def run(grid: Grid, trials: Sequence[Trial], store: Store, uri: str, watch: Watc
 
 @contextmanager
 def writing(store: Store) -> Iterator[None]:
-    """Turn what a disk that is full, or was made read-only, says into a line for its user."""
+    """Turn what a disk says that is full or was made read-only, or a server that is away, into a line for its user."""
     try:
         yield
+    except AwayError as error:
+        raise ConfigError(f"{error}; what is finished is kept, and the same command goes on from there") from error
     except OSError as error:
         if error.errno not in _FULL:
             raise
@@ -126,7 +134,8 @@ def _follow(grid: Grid, trials: Sequence[Trial], store: Store, actors: tuple[Any
             steps, tallies, workers = ray.get([memo.progress.remote(), pool.tallies.remote(), pool.workers.remote()])
             snapshot = Snapshot(snapshot.steps | steps, snapshot.tallies | tallies, workers)
         watch(snapshot)
-        progress.write(store, grid.name, snapshot, began, ended=not running)
+        with suppress(AwayError):  # what it says next holds
+            progress.write(store, grid.name, snapshot, began, ended=not running)
         if not running:
             break
         if ray.wait([syncing], timeout=0)[0]:
@@ -134,24 +143,47 @@ def _follow(grid: Grid, trials: Sequence[Trial], store: Store, actors: tuple[Any
         thread.join(POLL_SECONDS)
     if ended:
         raise ended[0]
-    results.write_failures(store, grid.name, _failures(trials, snapshot))
+    results.write_failures(store, grid.name, _ends(grid, store) | _failures(grid, trials, snapshot))
     return snapshot
 
 
-def _failures(trials: Sequence[Trial], snapshot: Snapshot) -> dict[str, str]:
+def _ends(grid: Grid, store: Store) -> dict[str, str]:
+    """Trial key -> where its search stopped it."""
+    by = grid.search.by if grid.search else ""
+    return {key: one.told(by) for key, one in stopped(grid, store).items()}
+
+
+def _failures(grid: Grid, trials: Sequence[Trial], snapshot: Snapshot) -> dict[str, str]:
     """Trial key -> why it has no result."""
     errors = {key: step.error for key, step in snapshot.steps.items() if step.state == "failed"}
-    return {trial.key: errors[one.step.key] for trial in trials for one in trial.evaluations if one.step.key in errors}
+    rungs = grid.search.rungs if grid.search else ()
+    found = {}
+    for trial in trials:
+        played = [step for until in (*rungs, None) for step in needed(trial, until, grid.search)]
+        if causes := [errors[step.key] for step in (trial.training, *played) if step.key in errors]:
+            found[trial.key] = causes[0]
+    return found
 
 
 def _tune(grid: Grid, trials: Sequence[Trial], store: Store, memo: Any) -> None:
-    from ray import tune
+    """Drive the trials to their end, rung by rung where they are those of a search."""
+    wanted = {trial.key for trial in trials}
+    for leg in legs(grid, store):
+        going = [trial for trial in in_order(leg.trials) if trial.key in wanted]
+        duties = {trial.key: Duty(needed(trial, leg.until, grid.search), trial.training, leg.until) for trial in going}
+        if duties:
+            _drive(grid, duties, store, memo)
 
-    by_key = {trial.key: [one.step for one in trial.evaluations] for trial in in_order(trials)}
+
+def _drive(grid: Grid, duties: Mapping[str, Duty], store: Store, memo: Any) -> None:
+    from ray import tune
+    from ray.tune.execution.class_cache import ENV_VARS_TO_PROPAGATE
+
+    ENV_VARS_TO_PROPAGATE.difference_update(_KEYS)
     place = {"memory": 1.0}  # Tune wants one; even a hundredth of a CPU keeps tasks of whole ones off small nodes
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(drive_trial, memo=memo, steps=by_key), place),
-        param_space={"trial": tune.grid_search(list(by_key))},
+        tune.with_resources(tune.with_parameters(drive_trial, memo=memo, duties=duties), place),
+        param_space={"trial": tune.grid_search(list(duties))},
         tune_config=tune.TuneConfig(max_concurrent_trials=grid.scale.trials, reuse_actors=True),
         run_config=tune.RunConfig(
             name=grid.name,

@@ -9,15 +9,27 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import count
+from typing import NamedTuple
 
 from worldgrid.spec import JSON, ConfigError
 from worldgrid.step import Step
 from worldgrid.store import Store
 
 
+class Assignment(NamedTuple):
+    """What a worker group is to train."""
+
+    number: int
+    """Tells it from any other, also of the same step."""
+    step: Step
+    until: int | None
+    """The epoch after which it ends; None for the step's last."""
+
+
 @dataclass
 class _Training:
-    step: Step
+    given: Assignment
     begin: Callable[[], None]
     """Called when a group takes it."""
     result: asyncio.Future[JSON]
@@ -47,15 +59,17 @@ class Trainers:
         self._groups: dict[str, _Group] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Condition()
+        self._numbers = count()
 
-    async def train(self, step: Step, begin: Callable[[], None]) -> JSON:
-        """The metrics of a training, after its turn came."""
-        training = _Training(step, begin, asyncio.get_running_loop().create_future())
+    async def train(self, step: Step, begin: Callable[[], None], until: int | None = None) -> JSON:
+        """The metrics of a training, after its turn came; nothing of one that ends before its last epoch."""
+        given = Assignment(next(self._numbers), step, until)
+        training = _Training(given, begin, asyncio.get_running_loop().create_future())
         self._waiting.append(training)
         self._grow()
         return await training.result
 
-    async def take(self, name: str, after: str | None) -> Step | None:
+    async def take(self, name: str, after: int | None) -> Assignment | None:
         """A group's next training, or None for ever when nothing waits.
 
         Every rank asks, naming the training it just left, and gets the same answer: the next one is given out when
@@ -63,8 +77,8 @@ class Trainers:
         """
         group = self._groups[name]
         async with self._moved:
-            await self._moved.wait_for(lambda: group.held is None or group.held.step.key != after)
-        if group.held and after is None and (done := self._store.done(group.held.step.key)):
+            await self._moved.wait_for(lambda: group.held is None or group.held.given.number != after)
+        if group.held and after is None and (done := self._store.done(group.held.given.step.key)):
             await self.end(name, done.metrics)  # rank 0 was lost between committing it and saying so
         if group.held is None and not group.closed:
             if self._waiting:
@@ -72,7 +86,7 @@ class Trainers:
                 group.held.begin()
             else:
                 group.closed = True
-        return group.held.step if group.held else None
+        return group.held.given if group.held else None
 
     async def end(self, name: str, outcome: JSON | ConfigError) -> None:
         """Rank 0 committed the training that its group held, or what its user wrote does not fit."""

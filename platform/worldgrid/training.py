@@ -157,6 +157,10 @@ class Lesson(nn.Module):
         """One step down a loss of this lesson; returns the gradient's norm before it was clipped."""
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        return self.step(optimiser)
+
+    def step(self, optimiser: torch.optim.Optimizer) -> Tensor:
+        """One step down the gradients there are; returns their norm before it was clipped."""
         norm = nn.utils.clip_grad_norm_(self.parameters(), self.settings.clip or float("inf"))
         optimiser.step()
         return norm

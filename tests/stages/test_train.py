@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import torch
@@ -34,11 +35,13 @@ def training(**train: Any) -> Step:
     return Experiment.parse(settings).training()
 
 
-def trained(store: Store, step: Step, workers: int) -> dict[str, torch.Tensor]:
+def trained(
+    store: Store, step: Step, workers: int | tuple[int, int], cpus: float = 0.5, **train: Any
+) -> dict[str, torch.Tensor]:
     """The last weights, after training on so many workers."""
     import ray
 
-    scale = Scale(train={"workers": workers, "cpus": 0.5})  # type: ignore[arg-type]
+    scale = Scale(train={"workers": workers, "cpus": cpus} | train)  # type: ignore[arg-type]
     ray.get(ray.remote(Memo).options(num_cpus=0).remote(store, scale, None).obtain.remote(step))
     return load_file(max(store.folder(step.key).glob("epoch-*.safetensors")))
 
@@ -49,32 +52,49 @@ def losses(store: Store, step: Step) -> list[float]:
 
 
 @pytest.mark.ray
-def test_one_and_two_workers_learn_the_same_to_rounding(cluster: None, tmp_path: Path) -> None:
-    step = training(log=1)
-    stores = [Store(tmp_path / str(workers)) for workers in (1, 2)]
-    one, two = (trained(store, step, workers) for store, workers in zip(stores, (1, 2), strict=True))
-    for name, weight in one.items():
-        torch.testing.assert_close(weight, two[name], rtol=1e-4, atol=1e-5)
-    first, last = losses(stores[0], step)[0], losses(stores[0], step)[-1]
+def test_one_two_and_four_workers_learn_the_same_to_rounding(cluster: None, tmp_path: Path) -> None:
+    step = training(log=1, batch=18)  # four workers take 5, 5, 4 and 4 clips
+    stores = {workers: Store(tmp_path / str(workers)) for workers in (1, 2, 4)}
+    weights = {workers: trained(store, step, workers) for workers, store in stores.items()}
+    for workers in (2, 4):
+        for name, weight in weights[1].items():
+            torch.testing.assert_close(weight, weights[workers][name], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(losses(stores[workers], step), losses(stores[1], step), rtol=1e-4)
+    first, last = losses(stores[1], step)[0], losses(stores[1], step)[-1]
     assert last < 0.5 * first
-    predictor, _ = load_predictor(stores[0].folder(step.key), epoch=12)
+    predictor, _ = load_predictor(stores[1].folder(step.key), epoch=12)
     assert not any(weight.requires_grad for weight in predictor.parameters())
-    done = stores[0].done(step.key)
+    done = stores[1].done(step.key)
     assert done is not None
     assert done.metrics["validation/action_sensitivity"] > 1
-    assert not (stores[0].folder(step.key) / RESUME).exists()
+    assert not (stores[1].folder(step.key) / RESUME).exists()
 
 
-def trained_here(store: Store, step: Step) -> dict[str, torch.Tensor]:
-    """The last weights, after training in this process: Ray Train's local mode, without a cluster."""
+@pytest.mark.ray
+@pytest.mark.slow
+def test_an_elastic_training_begins_with_as_many_workers_as_there_is_room_for(cluster: None, tmp_path: Path) -> None:
+    step, alone, elastic = training(), Store(tmp_path / "alone"), Store(tmp_path / "elastic")
+    weights = trained(alone, step, 1)
+    for name, weight in trained(elastic, step, (1, 4), cpus=1.0).items():  # the cluster has two CPUs
+        torch.testing.assert_close(weight, weights[name], rtol=1e-4, atol=1e-5)
+    done = elastic.done(step.key)
+    assert done is not None
+    assert done.host["spent"]["worker_seconds"] > 1.5 * done.seconds
+
+
+def trained_here(
+    store: Store, step: Step, scale: Scale | None = None, until: tuple[int | None, ...] = (None,)
+) -> dict[str, torch.Tensor]:
+    """The last weights, after training up to these epochs in this process: Ray Train's local mode, no cluster."""
     from ray.train import ScalingConfig
     from ray.train.torch import TorchTrainer
 
     for needed in step.inputs["latents"].walk():
         if not store.done(needed.key):
             store.commit(needed, stage(needed.stage)(Job.open(needed, store, Scale())), seconds=0.0, host={})
-    job = Job.open(step, store, Scale())
-    TorchTrainer(lambda: _train(job), scaling_config=ScalingConfig(num_workers=0)).fit()
+    job = Job.open(step, store, scale or Scale())
+    for epoch in until:
+        TorchTrainer(lambda until=epoch: _train(job, until), scaling_config=ScalingConfig(num_workers=0)).fit()
     return load_file(max(job.out.glob("epoch-*.safetensors")))
 
 
@@ -96,6 +116,24 @@ def test_training_in_bf16_ends_near_where_fp32_ends(tmp_path: Path) -> None:
     assert {weight.dtype for weight in rough.values()} == {torch.float32}
 
 
+def test_gradients_added_over_several_passes_are_those_of_one(tmp_path: Path) -> None:
+    step, whole, parts = training(epochs=2, log=1), Store(tmp_path / "whole"), Store(tmp_path / "parts")
+    once, added = trained_here(whole, step), trained_here(parts, step, Scale(train={"clips": 6}))  # type: ignore[arg-type]
+    for name, weight in once.items():
+        torch.testing.assert_close(weight, added[name], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(losses(parts, step), losses(whole, step), rtol=1e-4)
+
+
+def test_a_training_that_waits_at_an_epoch_ends_with_the_same_weights(tmp_path: Path) -> None:
+    step, straight, paused = training(epochs=4, ema=0.9), Store(tmp_path / "straight"), Store(tmp_path / "paused")
+    whole, again = trained_here(straight, step), trained_here(paused, step, until=(1, 1, 3, None))
+    assert farthest(whole, again) == 0.0
+    assert losses(paused, step) == losses(straight, step)
+    assert sorted(path.name for path in paused.folder(step.key).glob("epoch-*")) == [
+        f"epoch-{epoch:04d}.safetensors" for epoch in (1, 2, 3, 4)
+    ]
+
+
 @pytest.mark.ray
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_weights_are_the_same_to_the_bit(cluster: None, tmp_path: Path) -> None:
@@ -107,7 +145,7 @@ def test_a_killed_worker_is_replaced_and_the_weights_are_the_same_to_the_bit(clu
         target=kill_the_worker_after_an_epoch, args=(disturbed.root / step.key, tmp_path / "killed")
     )
     killer.start()
-    again = trained(disturbed, step, 1)
+    again = trained(disturbed, step, 1, save=0.01)  # so that it goes on from within an epoch
     killer.join()
     assert list((tmp_path / "killed").iterdir())
     for name, weight in straight.items():
