@@ -6,6 +6,7 @@ python -m tests.autoscaling STORE TIMELINE
 import json
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,20 @@ TAIL = 120
 """Seconds in which the nodes must have left after the last episode."""
 
 
-def nodes() -> list[str]:
-    """The nodes that are there, without the head."""
-    return [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeID"] != HEAD]
+def nodes() -> set[str]:
+    """The nodes that are listed as alive, without the head."""
+    return {node["NodeID"] for node in ray.nodes() if node["Alive"]} - {HEAD}
+
+
+def counts(there: Collection[str], busy: Collection[str], told: Collection[str]) -> dict[str, int]:
+    """Nodes, and the workers on them; apart, those on nodes that were told to go: these are listed for a while."""
+    return {
+        "nodes": sum(node not in told for node in there),
+        "nodes at work": len(set(busy) - set(told)),
+        "workers": sum(node not in told for node in busy),
+        "nodes told to go": sum(node in told for node in there),
+        "workers told to go": sum(node in told for node in busy),
+    }
 
 
 def main(root: str, out: str) -> None:
@@ -48,8 +60,10 @@ def main(root: str, out: str) -> None:
         """Episodes played, and the nodes of the workers; the time line gets a row."""
         census, tallies, places = ray.get([pool.census.remote(), pool.tallies.remote(), pool.places.remote()])
         played = int(tallies.get(step.key, {}).get("episodes", 0))
-        timeline.append({"time": time.monotonic() - began, "nodes": len(nodes()), "played": played} | census)
-        return played, [place["node"] for place in places if place["node"] != killed]
+        busy = [place["node"] for place in places]
+        now = {"time": time.monotonic() - began, "played": played} | counts(nodes(), busy, {killed, drained})
+        timeline.append(now | {"playing": census["playing"], "backlog": census["backlog"]})
+        return played, [node for node in busy if node != killed]
 
     def event(what: str) -> None:
         events.append({"time": time.monotonic() - began, "what": what})
@@ -70,7 +84,7 @@ def main(root: str, out: str) -> None:
             event("drained node left")
     metrics = ray.get(result)
     event("played")
-    while timeline[-1]["nodes"] and timeline[-1]["time"] - events[-1]["time"] < TAIL:
+    while timeline[-1]["nodes"] + timeline[-1]["nodes told to go"] and timeline[-1]["time"] - events[-1]["time"] < TAIL:
         look()
         time.sleep(0.5)
     event("nodes gone")

@@ -100,7 +100,8 @@ class MadeUp:
 
     def done(self, key: str, finished: float, metrics: dict[str, float]) -> None:
         """Commit a step."""
-        host = {"machine": "made-up", "packages": {"torch": "2.15.0"}, "commit": "abc"}
+        spent = {"worker_seconds": 90.0, "gpu_seconds": 0.0}
+        host = {"machine": "made-up", "packages": {"torch": "2.15.0"}, "commit": "abc", "spent": spent}
         done = Done(key, {"stage": key.partition("-")[0]}, metrics, 7.5, CREATED + finished, host)
         (self.store.workspace(key) / "done.json").write_text(json.dumps(done.__dict__))
 

@@ -127,7 +127,15 @@ def test_the_table_of_trials_sorts_by_the_column_one_clicks(made: MadeUp, page: 
         assert shown == sorted(shown, reverse=order == "descending")
 
 
-@pytest.mark.parametrize("width", [360, 1500])
+def test_on_paper_videos_are_their_last_pictures_and_the_grid_file_is_open(made: MadeUp, page: Any) -> None:
+    page.goto((made.store.root / "reports" / NAME / "report.html").as_uri())
+    page.emulate_media(media="print")
+    assert page.locator(".duel .still").first.is_visible()
+    assert not page.locator("video").first.is_visible()
+    assert page.get_by_text("Which planner reaches more goals?").last.is_visible()
+
+
+@pytest.mark.parametrize("width", [280, 400, 1500])
 def test_the_report_fits_a_narrow_window(made: MadeUp, page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto((made.store.root / "reports" / NAME / "report.html").as_uri())

@@ -1,8 +1,10 @@
 """What a grid's figures show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from worldgrid import panels
+from worldgrid.reproduce import Spent
 from worldgrid.results import Grid, read_grid
 from worldgrid.tables import make_rows
 
@@ -13,11 +15,18 @@ def test_colours_tell_apart_what_matters_most(grid: Grid) -> None:
     assert panels.most_telling(grid) == "planner"
 
 
-def test_success_stands_against_calls_and_seconds(grid: Grid) -> None:
-    calls, seconds = panels.cost_panels(grid, make_rows(grid))
+def test_success_stands_against_calls_seconds_and_compute(grid: Grid) -> None:
+    calls, seconds, compute = panels.cost_panels(grid, make_rows(grid))
     assert "model calls per episode" in calls
-    assert "seconds per episode" in seconds
+    assert "worker-seconds of planning per episode" in seconds
+    assert "worker-hours of training and planning" in compute
     assert ">cem<" in calls
+
+
+def test_compute_is_counted_in_gpu_hours_where_there_were_gpus(grid: Grid) -> None:
+    with_gpu = [replace(row, spent=Spent(7200.0, 3600.0)) for row in make_rows(grid)]
+    what, hours = panels.compute(with_gpu)
+    assert (what, hours(with_gpu[0])) == ("GPU-hours", 1.0)
 
 
 def test_checkpoints_make_a_curve_over_epochs_where_there_are_several(grid: Grid, made: MadeUp) -> None:

@@ -147,6 +147,26 @@ def test_a_chunk_that_hangs_is_ended_at_its_limit_and_its_log_says_where_it_hung
     assert "sleeping.py" in log
 
 
+def test_an_evaluation_says_how_long_workers_were_busy_with_it(pool: Any, store: Store) -> None:
+    step = evaluation(store, seed=11, episodes=8, planner=NAP)
+    ray.get(pool.play.remote(step))
+    done = store.done(step.key)
+    assert done is not None
+    assert done.host["spent"]["gpu_seconds"] == 0
+    plans = 2  # two chunks, at least a plan each
+    assert plans * NAP["nap"] <= done.host["spent"]["worker_seconds"] <= 2 * done.seconds  # on two workers
+
+
+def test_what_a_training_waits_for_overtakes_what_came_before(pool: Any, store: Store) -> None:
+    nap = NAP | {"nap": 0.1}
+    before, urgent = (evaluation(store, seed, planner=nap) for seed in (12, 13))
+    waiting = pool.play.remote(before)
+    wait_until(lambda: ray.get(pool.workers.remote())[0] == 2, "no worker ever played")
+    ray.get(pool.play.remote(urgent, 1))
+    assert ray.get(pool.tallies.remote())[before.key]["running"]
+    ray.get(waiting)
+
+
 def test_idle_workers_leave(cluster: None, tmp_path: Path) -> None:
     there = Store(tmp_path)
     playing = new_pool(there, workers=(0, 1), idle=0.2)

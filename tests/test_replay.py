@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from worldgrid.envs import ENVS, EnvSpec
-from worldgrid.replay import RATE, enlarge, firsts, named, pick, video
+from worldgrid.replay import RATE, enlarge, firsts, named, pick, still, video
 from worldgrid.results import Recording
 from worldgrid.spec import ConfigError
 
@@ -41,6 +41,14 @@ def test_the_last_frame_of_a_success_looks_like_the_goal_beside_it(env: EnvSpec)
     side = enlarge(env.render(np.array([[0.8, 0.5]]))).shape[1]
     apart = [np.abs(frame[:, :side].astype(int) - frame[:, -side:]).mean() for frame in (first, last)]
     assert apart[1] < 0.5 < apart[0]
+
+
+def test_a_still_is_the_last_picture(env: EnvSpec) -> None:
+    film = video(env, recording(0, True))
+    with av.open(io.BytesIO(still(film))) as container:
+        (picture,) = container.decode(video=0)
+    assert still(film).startswith(b"\x89PNG")
+    assert np.array_equal(picture.to_ndarray(format="rgb24"), frames(film)[-1])
 
 
 def test_the_same_episode_gives_the_same_bytes(env: EnvSpec) -> None:

@@ -19,6 +19,13 @@ def test_wilson_gives_published_intervals(successes: int, n: int, low: float, hi
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
 
 
+def test_wilsons_interval_holds_its_rate_to_the_last_bit() -> None:
+    for n in range(1, 200):
+        for successes in (0, 1, n - 1, n):
+            low, high = wilson(successes, n)
+            assert low <= successes / n <= high
+
+
 @pytest.mark.parametrize("n", [1, 7, 64, 1000])
 def test_wilson_is_what_scipy_says(n: int) -> None:
     for successes in range(0, n + 1, max(1, n // 7)):

@@ -15,7 +15,7 @@ from worldgrid.store import Store
 from worldgrid.tracking import Tracker, catch_up
 
 from .synthetic import BATCH, EPISODES, EPOCHS, NAME, MadeUp, make
-from .tracked import content, models_of, of_trial, runs_of, steps
+from .tracked import content, models_of, of_trial, registered, runs_of, steps
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +146,38 @@ def test_the_models_of_the_baseline_and_of_the_best_choice_say_so(made: MadeUp) 
     baselines = {f"{made.trials[place]['steps']['train']}-epoch-{EPOCHS:04d}" for place in (0, 1)}
     assert {name for name, role in roles.items() if "baseline" in role} == baselines
     assert sum("best" in role for role in roles.values()) == 2
+
+
+def test_the_first_of_the_baseline_and_of_the_best_are_registered_by_alias(made: MadeUp) -> None:
+    made.finish(made.trials[0])
+    tracker, uri = Tracker(made.store, NAME), tracking_uri(made.store)
+    tracker.sync()
+    assert registered(uri) == {}  # half a grid has no best
+    made.finish_all()
+    tracker.sync()
+    held = {name: tags.get("worldgrid.role", "") for name, (_, _, tags, _) in models_of(uri).items()}
+    baseline = f"{made.trials[0]['steps']['train']}-epoch-{EPOCHS:04d}"
+    found = registered(uri)
+    assert found["baseline"] == baseline
+    assert "best" in held[found["best"]]
+
+
+def test_what_is_registered_is_registered_once(made: MadeUp) -> None:
+    made.finish_all()
+    for _ in range(2):
+        Tracker(made.store, NAME).sync()
+    made.ask(question="Another wording?")
+    Tracker(made.store, NAME).sync()
+    client, _ = next(runs_of(tracking_uri(made.store)))
+    assert len(client.search_model_versions(f"name = '{NAME}'")) == len(set(registered(client.tracking_uri).values()))
+
+
+def test_a_finished_trial_says_what_it_took(made: MadeUp) -> None:
+    made.finish_all()
+    Tracker(made.store, NAME).sync()
+    _, run = of_trial(tracking_uri(made.store), made.trials[0])
+    assert run.data.metrics["worker_hours"] == pytest.approx(2 * 90 / 3600)
+    assert run.data.metrics["gpu_hours"] == 0
 
 
 def test_data_sets_are_inputs_of_the_runs_that_used_them(made: MadeUp) -> None:

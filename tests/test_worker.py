@@ -7,7 +7,7 @@ import torch
 
 from worldgrid.stages.evaluate import load_world_model
 from worldgrid.store import Store
-from worldgrid.worker import HandedBackError, Models, Turn, pack, unpack
+from worldgrid.worker import HandedBackError, Models, Turn, egl_environment, pack, unpack
 from worldgrid.world_model import WorldModel
 
 from .worlds import exact_evaluation, untrained_evaluation
@@ -42,6 +42,11 @@ def test_nobody_gets_a_turn_who_was_told_to_leave() -> None:
         turn.leave()
     with pytest.raises(HandedBackError), turn:
         pass
+
+
+@pytest.mark.parametrize(("gpus", "device"), [([], None), ([3], "3"), (["1"], "1"), (["GPU-8e1f"], None)])
+def test_simulators_draw_on_the_gpu_of_their_planner(gpus: list[int | str], device: str | None) -> None:
+    assert egl_environment(gpus).get("MUJOCO_EGL_DEVICE_ID") == device
 
 
 def test_a_packed_world_model_is_the_same_after_unpacking(untrained: WorldModel) -> None:

@@ -37,7 +37,7 @@ def content(uri: str) -> dict[str, Any]:
         models = sorted(names_of_models(client, run)[one.model_id] for one in run.inputs.model_inputs)
         said = (run.info.run_name, run.info.end_time, run.data.params, tags, points, data, models, files)
         found[key] = (run.info.status, *said)
-    found["models"] = models_of(uri)
+    found["models"] = models_of(uri) | {"registered": registered(uri)}
     return found
 
 
@@ -61,6 +61,14 @@ def models_of(uri: str) -> dict[str, Any]:
         one.name: (str(one.status), one.params, one.tags, sorted((m.key, m.step, m.value) for m in one.metrics or []))
         for one in found
     }
+
+
+def registered(uri: str) -> dict[str, str]:
+    """Alias -> the checkpoint that the grid's registered model names by it; empty before there is one."""
+    client, _ = next(runs_of(uri))
+    aliases = {alias for one in client.search_registered_models() for alias in one.aliases}
+    versions = {alias: client.get_model_version_by_alias(NAME, alias) for alias in sorted(aliases)}
+    return {alias: version.tags["worldgrid.checkpoint"] for alias, version in versions.items()}
 
 
 def of_trial(uri: str, trial: dict[str, Any]) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from worldgrid.answers import Rate
-from worldgrid.reproduce import trial_command
+from worldgrid.reproduce import spent_on, trial_command
 from worldgrid.results import COLUMNS, Episodes, Evaluation, Grid, Trial
 from worldgrid.spec import JSON
 from worldgrid.stats import wilson
@@ -91,8 +91,19 @@ def of_pool(trial: Trial) -> list[Point]:
         return []
     rate = Rate.of([trial])
     named = zip(("", "_low", "_high"), (rate.rate, *rate.interval), strict=True)
-    time = max(round(1000 * one.done.finished) for one in trial.evaluations if one.done)
-    return [Point(f"pooled_success_rate{suffix}", value, time, trial.final.epoch) for suffix, value in named]
+    return [Point(f"pooled_success_rate{suffix}", value, _end(trial), trial.final.epoch) for suffix, value in named]
+
+
+def of_compute(trial: Trial) -> list[Point]:
+    """Worker and GPU-hours of a finished trial's training and planning, where they are known."""
+    if not trial.finished or (spent := spent_on(trial)) is None:
+        return []
+    hours = {"worker_hours": spent.worker_hours, "gpu_hours": spent.gpu_hours}
+    return [Point(name, value, _end(trial), trial.final.epoch) for name, value in hours.items()]
+
+
+def _end(trial: Trial) -> int:
+    return max(round(1000 * one.done.finished) for one in trial.evaluations if one.done)
 
 
 def origin(grid: Grid, trial: Trial, facts: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -6,12 +6,12 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from worldgrid.stats import Interval
 
@@ -20,6 +20,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 _LINES = ("-", "--", ":", "-.")
 NAMED = 12
 """Most groups that a legend names."""
+_COLUMNS = 2
+"""Names in a row of it."""
 _MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """Shapes tell groups apart where colours do not: in grey print, to the colour-blind."""
 _STYLE: dict[Any, object] = {
@@ -75,7 +77,7 @@ Line = tuple[Sequence[float], Sequence[float]]
 def curves(title: str, groups: Mapping[str, Sequence[Line]], along: str = "training step", rates: bool = False) -> str:
     """Lines, those of a group in one colour; a logarithmic axis for positive values, 0 to 1 for `rates`."""
     with mpl.rc_context(_STYLE | {"svg.hashsalt": f"curves {title}"}):
-        figure = Figure(figsize=(5.0, 3.0), layout="constrained")
+        figure = _figure(len(groups))
         axes = figure.add_subplot()
         for place, (label, lines) in enumerate(groups.items()):
             colour, dashes = PALETTE[place % len(PALETTE)], _LINES[place // len(PALETTE) % len(_LINES)]
@@ -86,10 +88,11 @@ def curves(title: str, groups: Mapping[str, Sequence[Line]], along: str = "train
             axes.set_ylim(0, 1.04)
         elif all(value > 0 for lines in groups.values() for _, values in lines for value in values):
             axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set(xlabel=along, title=title)
         axes.grid(alpha=0.3)
-        _legend(axes, len(groups))
+        _legend(figure, len(groups))
         return _svg(figure)
 
 
@@ -105,7 +108,7 @@ class Dot:
 def scatter(title: str, groups: Mapping[str, Sequence[Dot]], along: str) -> str:
     """Success rates with intervals, each group with its colour and mark; a logarithmic axis for what spans decades."""
     with mpl.rc_context(_STYLE | {"svg.hashsalt": f"scatter {title}"}):
-        figure = Figure(figsize=(5.0, 3.0), layout="constrained")
+        figure = _figure(len(groups))
         axes = figure.add_subplot()
         for place, (label, dots) in enumerate(groups.items()):
             colour, mark = PALETTE[place % len(PALETTE)], _MARKS[place % len(_MARKS)]
@@ -116,17 +119,62 @@ def scatter(title: str, groups: Mapping[str, Sequence[Dot]], along: str) -> str:
         everywhere = [dot.along for dots in groups.values() for dot in dots]
         if min(everywhere) > 0 and max(everywhere) > 8 * min(everywhere):
             axes.set_xscale("log")
+            _plain_ticks(axes.xaxis)
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set(xlabel=along, ylabel="success rate", title=title, ylim=(0, 1.04))
         axes.grid(alpha=0.3)
-        _legend(axes, len(groups))
+        _legend(figure, len(groups))
         return _svg(figure)
 
 
-def _legend(axes: Axes, n: int) -> None:
+class Pair(NamedTuple):
+    """One rate of ours and the published one, with what each may be off."""
+
+    label: str
+    ours: float
+    interval: Interval
+    theirs: float
+    deviation: float
+
+
+def side_by_side(title: str, given: Sequence[Pair]) -> str:
+    """Ours with intervals above theirs with standard deviations, a line for each label."""
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": f"pairs {title}"}):
+        figure = Figure(figsize=(6.5, 1.4 + 0.36 * len(given)), layout="constrained")
+        axes = figure.add_subplot()
+        ours, theirs = [pair.ours for pair in given], [pair.theirs for pair in given]
+        reach = [[abs(pair.ours - pair.interval[end]) for pair in given] for end in (0, 1)]
+        spread = [pair.deviation for pair in given]
+        for offset, rates, error, colour, mark, name in (
+            (-0.15, ours, reach, PALETTE[0], "o", "here, 95 %"),
+            (0.15, theirs, [spread, spread], PALETTE[1], "D", "published, one standard deviation"),
+        ):
+            places = [line + offset for line in range(len(given))]
+            axes.errorbar(rates, places, xerr=error, fmt=mark, color=colour, markersize=5, capsize=3, label=name)
+        axes.set_yticks(range(len(given)), [pair.label for pair in given])
+        axes.set(xlim=(0, 1.0), xlabel="success rate", ylim=(len(given) - 0.5, -0.5))
+        axes.grid(axis="x", alpha=0.3)
+        figure.legend(fontsize=8, frameon=False, loc="outside upper center", ncols=2)
+        return _svg(figure)
+
+
+def _figure(groups: int) -> Figure:
+    """A figure for so many groups, with room for the legend under its axes."""
+    rows = -(-groups // _COLUMNS) if 1 < groups <= NAMED else 0
+    return Figure(figsize=(5.0, 3.0 + 0.2 * rows), layout="constrained")
+
+
+def _legend(figure: Figure, n: int) -> None:
     if 1 < n <= NAMED:
-        axes.legend(fontsize=8, frameon=False, ncols=1 if n <= 6 else 2)
+        figure.legend(fontsize=8, frameon=False, ncols=min(n, _COLUMNS), loc="outside lower center")
+
+
+def _plain_ticks(axis: Axis) -> None:
+    """Numbers as people write them, few enough to be read, on a logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _svg(figure: Figure) -> str:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from worldgrid.spec import JSON
 
+SPENT = "spent"
+"""Where `done.json` has worker-seconds and GPU-seconds of the run that finished a step, where they are known."""
 _PACKAGES = ("worldgrid", "torch", "ray", "mujoco", "numpy")
 
 
@@ -28,6 +30,12 @@ def fingerprint() -> JSON:
         "packages": {name: version(name) for name in _PACKAGES},
         "commit": commit(),
     }
+
+
+def ran(seconds: float, workers: float = 1, gpus: float = 0.0) -> JSON:
+    """The fingerprint with what a step took of it: `workers` for so many seconds, each with `gpus` GPUs to itself."""
+    spent = seconds * workers
+    return fingerprint() | {SPENT: {"worker_seconds": spent, "gpu_seconds": spent * gpus}}
 
 
 def _processor() -> str:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from worldgrid.envs import ENVS
 from worldgrid.spec import JSON
 from worldgrid.step import Step
 from worldgrid.store import write_once, write_whole
@@ -72,6 +74,15 @@ def count(folder: Path, chunk: range) -> JSON:
     return {"episodes": len(success), "successes": sum(success)}
 
 
+def read_actions(folder: Path, episode: int, width: int) -> NDArray[np.float32]:
+    """`[S, a]` what a played episode sent to the simulator, `width` = a numbers a step."""
+    whole = folder / EPISODES
+    parts = [whole] if whole.exists() else sorted((folder / "chunks").glob("*.parquet"))
+    tables = [pq.read_table(part, columns=["actions"], filters=[("episode", "=", episode)]) for part in parts]
+    (found,) = pa.concat_tables(tables)["actions"].to_pylist()
+    return np.asarray(found, np.float32).reshape(-1, width)
+
+
 def set_aside(folder: Path, chunk: range, text: str) -> Path:
     """Leave the log of a chunk that cannot be played, and say where; the next run tries the chunk again."""
     path = folder / "aside" / f"{chunk.start:06d}-{chunk.stop:06d}.log"
@@ -95,6 +106,7 @@ def finish(step: Step, folder: Path) -> JSON:
         "ever_success_rate": float(rows["ever_success"].to_numpy().mean()),
         "solved_at_start": int(rows["solved_at_start"].to_numpy().sum()),
         "distance": float(distance.mean()),
+        **ENVS.parse(step.config["env"]).scores(distance),
         "calls": int(rows["calls"].to_numpy().sum()),
         "rejected": int(rows["rejected"].to_numpy().sum()),
     }

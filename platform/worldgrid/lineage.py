@@ -1,4 +1,4 @@
-"""What MLflow knows beside runs: the data a trial used, and every evaluated checkpoint as a model with its metrics."""
+"""What MLflow knows beside runs: the data of a trial, evaluated checkpoints as models, the chosen ones registered."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CONTEXTS = {"collect": "training", "ingest": "training", "tasks": "evaluation"}
 """Stage -> what its data are for; other stages hold nothing that others would call a data set."""
 ROLE = "worldgrid.role"
+CHECKPOINT = "worldgrid.checkpoint"
+"""Tag of a registered version: the name of its model."""
 
 
 def checkpoint_name(trial: Trial, epoch: int) -> str:
@@ -82,6 +84,33 @@ class Models:
             if role != self._roles.get(name, ""):
                 self._client.set_logged_model_tags(self._ids[name], {ROLE: role})
                 self._roles[name] = role
+
+    def register(self, grid: str, roles: Mapping[str, Sequence[str]]) -> None:
+        """Let `models:/GRID@baseline` and `models:/GRID@best` name the first checkpoint of each role.
+
+        One registered model per grid, a version for each of these checkpoints; a version that lost its alias stays.
+        """
+        found = self._client.search_registered_models(f"name = '{grid}'")
+        if not found:
+            self._client.create_registered_model(grid, description="The checkpoints that a grid's answer speaks of.")
+        aliases = found[0].aliases if found else {}
+        there = self._client.search_model_versions(f"name = '{grid}'")
+        versions = {one.tags.get(CHECKPOINT): one.version for one in there}
+        first = {role: name for name, held in reversed(list(roles.items())) if name in self._ids for role in held}
+        for role in sorted(first):
+            name = first[role]
+            if name not in versions:
+                versions[name] = self._add_version(grid, name)
+            if str(aliases.get(role)) != str(versions[name]):
+                self._client.set_registered_model_alias(grid, role, versions[name])
+
+    def _add_version(self, grid: str, name: str) -> str:
+        model = self._client.get_logged_model(self._ids[name])
+        # Its place and run in full: of a `models:/` address MLflow asks its global server, which may be another one.
+        made = self._client.create_model_version(
+            grid, model.artifact_location, model.source_run_id, {CHECKPOINT: name}, model_id=model.model_id
+        )
+        return str(made.version)
 
 
 def roles(grid: Grid, best: Sequence[Trial]) -> dict[str, list[str]]:

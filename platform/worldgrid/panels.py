@@ -37,15 +37,25 @@ def axis_bars(grid: Grid, axis: str) -> str | None:
 
 
 def cost_panels(grid: Grid, rows: Sequence[Row]) -> list[str]:
-    """Success against model calls and against seconds, a dot per finished trial."""
+    """Success against model calls, seconds and hours of compute, a dot per finished trial."""
     done = [row for row in rows if row.trial.finished and row.rate is not None]
     calls = _dots(grid, done, lambda row: row.calls)
-    seconds = _dots(grid, done, lambda row: row.seconds and row.seconds / row.episodes)
+    seconds = _dots(grid, done, lambda row: row.planning and row.planning / row.episodes)
+    what, hours = compute(rows)
+    spent = _dots(grid, done, hours)
     found = [
         calls and figures.scatter("success against planning effort", calls, "model calls per episode"),
-        seconds and figures.scatter("success against time", seconds, "seconds per episode, as played here"),
+        seconds and figures.scatter("success against time", seconds, "worker-seconds of planning per episode"),
+        spent and figures.scatter("success against compute", spent, f"{what} of training and planning"),
     ]
     return [panel for panel in found if panel]
+
+
+def compute(rows: Sequence[Row]) -> tuple[str, Callable[[Row], float | None]]:
+    """What a trial's compute is counted in, and how much it was: GPU-hours where any trial had GPUs."""
+    if any(row.spent and row.spent.gpu_seconds for row in rows):
+        return "GPU-hours", lambda row: row.spent and row.spent.gpu_hours
+    return "worker-hours", lambda row: row.spent and row.spent.worker_hours
 
 
 def error_panel(grid: Grid, rows: Sequence[Row]) -> str | None:

@@ -33,6 +33,8 @@ class Playing:
     """What each of a chunk's lost workers left to say."""
     aside: list[str] = field(default_factory=list)
     """Chunks that are not tried again, and where their logs are."""
+    spent: float = 0.0
+    """Worker-seconds, those of chunks that were lost among them."""
     error: BaseException | None = None
 
     @classmethod

@@ -17,7 +17,7 @@ from ray.exceptions import RayActorError
 from worldgrid import ledger
 from worldgrid.backlog import Backlog, model_name
 from worldgrid.gauges import PoolGauges
-from worldgrid.host import fingerprint
+from worldgrid.host import ran
 from worldgrid.playing import Playing
 from worldgrid.scale import Evaluate
 from worldgrid.seats import HungError, Seat, draining_nodes
@@ -84,7 +84,8 @@ class Pool:
 
     def _commit(self, one: Playing) -> JSON:
         metrics = ledger.finish(one.step, self._store.workspace(one.step.key))
-        return self._store.commit(one.step, metrics, time.monotonic() - one.began, fingerprint()).metrics
+        where = ran(one.spent, gpus=self._scale.gpus)
+        return self._store.commit(one.step, metrics, time.monotonic() - one.began, where).metrics
 
     def tallies(self) -> dict[str, JSON]:
         """Episodes played, succeeded and set aside so far, by evaluation key."""
@@ -183,7 +184,7 @@ class Pool:
 
     async def _play(self, seat: Seat, one: Playing, chunk: range) -> None:
         """A worker plays a chunk; whatever becomes of it, the chunk is committed, waits again or is set aside."""
-        began = time.monotonic()
+        began, spent = time.monotonic(), seat.spent
         try:
             counts = await seat.play(one.step, chunk, self._model(one.step), self._scale.limit)
         except HandedBackError:
@@ -206,6 +207,7 @@ class Pool:
             self._gauges.played(counts, time.monotonic() - began)
             one.close()
         seat.put_down()
+        one.spent += seat.spent - spent
         if seat.leaving and not seat.playing:
             self._remove(seat)
         self._dispatch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -61,12 +62,13 @@ def evaluation_of(trial: Trial, epoch: int | None) -> Evaluation:
     return there[epoch]
 
 
-def video(env: EnvSpec, recording: Recording) -> bytes:
-    """An MP4 (H.264) of S + 1 frames: what happened on the left, the goal on the right."""
+def video(env: EnvSpec, recording: Recording, imagined: Frames | None = None) -> bytes:
+    """An MP4 (H.264) of S + 1 frames: what happened on the left, what was imagined beside it, the goal on the right."""
     frames = enlarge(env.render(recording.states))
     goal = enlarge(env.render(recording.goal[None]))
     gap = np.full((len(frames), frames.shape[1], _GAP, 3), 128, np.uint8)
-    return encode(np.concatenate([frames, gap, np.broadcast_to(goal, frames.shape)], axis=2))
+    between = [] if imagined is None else [enlarge(imagined), gap]
+    return encode(np.concatenate([frames, gap, *between, np.broadcast_to(goal, frames.shape)], axis=2))
 
 
 def enlarge(frames: Frames) -> Frames:
@@ -74,6 +76,15 @@ def enlarge(frames: Frames) -> Frames:
     times = -(-SIDE // frames.shape[1])
     times += times * frames.shape[1] % 2
     return frames.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def still(video: bytes) -> bytes:
+    """The last picture of a video as a PNG: how the episode ended."""
+    with av.open(io.BytesIO(video), "r") as container:
+        *_, last = container.decode(video=0)
+    codec = av.CodecContext.create("png", "w")
+    codec.width, codec.height, codec.pix_fmt, codec.time_base = last.width, last.height, "rgb24", Fraction(1, RATE)
+    return b"".join(bytes(packet) for frame in (last.reformat(format="rgb24"), None) for packet in codec.encode(frame))
 
 
 def encode(pictures: NDArray[np.uint8]) -> bytes:

@@ -40,6 +40,17 @@ def draining_nodes() -> Collection[str]:
     return nodes
 
 
+def wanted(scale: Evaluate) -> JSON:
+    """What a worker asks Ray for: `gpus: 0.25` lets four of them share a GPU."""
+    return {
+        "num_cpus": scale.cpus,
+        "num_gpus": scale.gpus,
+        "resources": dict(scale.resources),
+        "max_restarts": 0,
+        "max_concurrency": scale.side_by_side + CONTROL,
+    }
+
+
 @dataclass(eq=False)
 class Seat:
     """One worker as the pool knows it."""
@@ -55,18 +66,15 @@ class Seat:
     """Its chunk may be what killed its last worker: nothing else is put at risk."""
     leaving: bool = False
     idle_since: float = 0.0
+    spent: float = 0.0
+    """Seconds it gave to every chunk that was in flight all the while: chunks side by side share them."""
+    _counted: float = 0.0
+    """Until when `spent` is counted."""
 
     @classmethod
     def hire(cls, worker: type, scale: Evaluate, store: Store) -> Seat:
         """Ask Ray for a worker; where none fits on the cluster, Ray's autoscaler sees that one is wanted."""
-        options = {
-            "num_cpus": scale.cpus,
-            "num_gpus": scale.gpus,
-            "resources": dict(scale.resources),
-            "max_restarts": 0,
-            "max_concurrency": scale.side_by_side + CONTROL,
-        }
-        return cls(ray.remote(worker).options(**options).remote(store))
+        return cls(ray.remote(worker).options(**wanted(scale)).remote(store))
 
     @property
     def state(self) -> str:
@@ -79,12 +87,19 @@ class Seat:
 
     def take_up(self) -> None:
         """It is given a chunk."""
+        self._count()
         self.playing += 1
 
     def put_down(self) -> None:
         """A chunk of its came to an end."""
+        self._count()
         self.playing -= 1
         self.alone, self.idle_since = False, time.monotonic()
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self.spent += (now - self._counted) / self.playing if self.playing else 0.0
+        self._counted = now
 
     async def arrive(self) -> None:
         """Wait until it is there. Raises RayActorError when it dies before."""

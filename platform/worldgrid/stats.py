@@ -51,7 +51,8 @@ def wilson(successes: float, n: float, quantile: float = Z) -> Interval:
     middle = rate + quantile**2 / (2 * n)
     reach = quantile * math.sqrt(rate * (1 - rate) / n + (quantile / (2 * n)) ** 2)
     scale = 1 + quantile**2 / n
-    return Interval(max(0.0, (middle - reach) / scale), min(1.0, (middle + reach) / scale))
+    low, high = (middle - reach) / scale, (middle + reach) / scale
+    return Interval(max(0.0, min(low, rate)), min(1.0, max(high, rate)))  # rounding puts 0 of 3 below its interval
 
 
 def rate_interval(tasks: Ids, success: Flags) -> Interval:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldgrid.answers import Choice, Comparison, Rate, compare_baseline
+from worldgrid.reproduce import Spent, spent, spent_on
 from worldgrid.results import Grid, Trial, is_repetition
 from worldgrid.stats import Interval
 from worldgrid.wording import points
@@ -19,9 +20,13 @@ _AGAINST = (
 COLUMNS = (
     *("state", "epoch", "checkpoints", "episodes", "successes"),
     *("success_rate", "success_rate_low", "success_rate_high", "solved_at_start", "random_success"),
-    *("distance", "calls", "seconds", *_AGAINST, "train", "evaluate"),
+    *("distance", "calls", "seconds", "planning_worker_seconds", "worker_hours", "gpu_hours"),
+    *(*_AGAINST, "train", "evaluate"),
 )
-"""Columns of the CSV after the trial and its labels; `epoch` and `evaluate` are the last checkpoint's."""
+"""Columns of the CSV after the trial and its labels; `epoch` and `evaluate` are the last checkpoint's.
+
+`seconds` is by the clock, worker and GPU-hours are those of training and planning.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,10 @@ class Row:
     """Mean candidate sequences evaluated per episode."""
     seconds: float | None
     """Wall-clock seconds of the finished evaluations, from first episode to commit."""
+    planning: float | None
+    """Worker-seconds of the finished evaluations: what they took, however many workers there were."""
+    spent: Spent | None
+    """What the training and the evaluations took."""
     against: Comparison | None
     """The paired test with the trial's counterpart of the baseline; None for the baseline itself."""
 
@@ -59,6 +68,7 @@ def _row(trial: Trial, against: Comparison | None) -> Row:
     whole = Rate.of([trial])
     played = [one.episodes for one in trial.evaluations]
     seconds = [one.done.seconds for one in trial.evaluations if one.done]
+    planning = spent(one.done for one in trial.evaluations)
     return Row(
         trial=trial,
         rate=whole.rate if whole.episodes else None,
@@ -70,6 +80,8 @@ def _row(trial: Trial, against: Comparison | None) -> Row:
         distance=_mean([float(one.distance.sum()) for one in played], whole.episodes),
         calls=_mean([float(one.calls.sum()) for one in played], whole.episodes),
         seconds=sum(seconds) if seconds else None,
+        planning=planning.worker_seconds if planning else None,
+        spent=spent_on(trial),
         against=against,
     )
 
@@ -82,10 +94,11 @@ def cells(row: Row) -> list[object]:
     """A row's values in the order of `COLUMNS`; None where there is none."""
     trial, final = row.trial, row.trial.final
     interval = (None, None) if row.rate is None else row.interval
+    hours = (row.spent.worker_hours, row.spent.gpu_hours) if row.spent else (None, None)
     return [
         *(trial.state, final.epoch, len(trial.evaluations), row.episodes, row.successes),
         *(row.rate, *interval, row.solved_at_start, row.random_success),
-        *(row.distance, row.calls, row.seconds, *_against(row.against)),
+        *(row.distance, row.calls, row.seconds, row.planning, *hours, *_against(row.against)),
         *(trial.steps["train"], final.key),
     ]
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 METRICS, PARAMS, LETTERS = 1000, 100, 8000
 """The most metrics and params in one request, and letters in a tag, that the server takes (`utils/validation.py`)."""
-_STATUS = {"finished": "FINISHED", "failed": "FAILED"}
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 @dataclass(frozen=True)
@@ -162,14 +162,14 @@ class Tracker:
             return before
         news = [one for one in trial.evaluations if one.done and one.key not in before.results]
         points, curves = self._read_curves(trial, before.curves)
-        points += [*entries.of_results(news), *entries.of_pool(trial)]
+        points += [*entries.of_results(news), *entries.of_pool(trial), *entries.of_compute(trial)]
         points += entries.of_progress(grid, trial, before.episodes)
         self._log_points(before.run, points, self._link(grid, trial, before.run) if news else {})
         for one in news:
             self._client.log_text(before.run, entries.table(one.episodes), entries.table_path(one))
         for video in videos:
             self._client.log_artifact(before.run, str(video), "videos")
-        if before.status == "FAILED" and trial.error is None:
+        if before.state in ("failed", "stopped") and trial.error is None:
             self._client.delete_tag(before.run, "worldgrid.error")
         if content or trial.state != before.state:
             how = entries.origin(grid, trial, fingerprint(self._store, [trial])) if content else {}
@@ -224,7 +224,10 @@ class Tracker:
         rows, choices = make_rows(grid), make_choices(grid)
         best = max(choices, key=lambda one: one.rate.rate, default=None)
         assert self._models
-        self._models.assign(roles(grid, best.trials if best else ()))
+        held = roles(grid, best.trials if best else ())
+        self._models.assign(held)
+        if status != "RUNNING":  # who is best on the way says nothing
+            self._models.register(grid.name, held)
         facts = {"command": grid_command(grid), "ran on": fingerprint(self._store, grid.trials)}
         texts = {"grid.yaml": grid.source, "trials.csv": to_csv(grid, rows), "trials.md": to_markdown(grid, rows)}
         texts |= {"choices.csv": choices_to_csv(grid, choices), "reproduce.json": json.dumps(facts, indent=1)}
