@@ -37,6 +37,13 @@ finish() {
     srun --overlap --ntasks-per-node=1 rm -rf "$folder" || true
 }
 trap finish EXIT
+driver=
+drained=
+drain() {  # the limit may be near before there is a driver
+    drained=1
+    [ -z "$driver" ] || kill -INT "$driver" 2>/dev/null || true
+}
+trap drain USR1
 
 "${on_head[@]}" "${ray[@]}" --head --node-ip-address="$address" --port="$port" --temp-dir="$folder" \
     --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)) --ray-client-server-port=$((port + 2)) "${more[@]}" &
@@ -54,12 +61,7 @@ fi
 # A shell without a terminal lets what it starts in the background ignore Ctrl-C; `env` undoes that.
 RAY_ADDRESS="$address:$port" env --default-signal=INT worldgrid run "$@" &
 driver=$!
-drained=
-drain() {
-    drained=1
-    kill -INT "$driver" 2>/dev/null || true
-}
-trap drain USR1
+[ -z "$drained" ] || drain
 # Without its head the driver would wait for ever: it is ended, and the job queued again.
 (
     while kill -0 "${started[0]}" 2>/dev/null; do sleep 2; done

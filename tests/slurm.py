@@ -1,11 +1,13 @@
 """Stand-ins for sbatch, srun and scontrol that start real processes on this machine: all nodes of an allocation are it.
 
-`sbatch` holds a job to its `--time` (here in seconds), sends its `--signal` before, and starts it again when it asks to
-be queued again; then without a limit. Called as `python slurm.py sbatch|srun|scontrol ...`.
+`sbatch` sends a job its `--signal` as soon as a file exists that SLURM_STANDIN_NEAR names (a pattern): so the limit is
+near at the same place on any machine. It holds the job to that limit, and starts it again when it asks to be queued
+again; then without one. Called as `python slurm.py sbatch|srun|scontrol ...`.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import signal
@@ -28,20 +30,26 @@ def sbatch(words: list[str]) -> int:
         shared = {"SLURM_JOB_ID": JOB, "SLURM_JOB_NODELIST": nodes, "SLURM_RESTART_COUNT": str(restarts)}
         shared["SLURM_CPUS_PER_TASK"] = given["cpus-per-task"]
         job = subprocess.Popen(["bash", *script], env=os.environ | shared, start_new_session=True)
-        limit = float(given["time"]) if restarts == 0 else 900.0
-        try:
-            job.wait(limit - float(before))
-        except subprocess.TimeoutExpired:
+        if restarts == 0 and near(job):
             job.send_signal(getattr(signal, f"SIG{name}"))
             try:
                 job.wait(float(before))
             except subprocess.TimeoutExpired:
                 os.killpg(job.pid, signal.SIGKILL)  # the limit
-                job.wait()
+        job.wait()
         if not (folder / "requeue").exists():
             return job.returncode
         (folder / "requeue").unlink()
         restarts += 1
+
+
+def near(job: subprocess.Popen[bytes]) -> bool:
+    """Wait until a job's limit is near; False where the job ends before."""
+    while not glob.glob(os.environ["SLURM_STANDIN_NEAR"]):
+        if job.poll() is not None:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def srun(words: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 from functools import cache
 from importlib.metadata import version
@@ -10,7 +11,10 @@ from typing import Any
 
 import jsonschema
 import pytest
+import typer.main
 import yaml
+
+from worldgrid.cli import app
 
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"
@@ -226,3 +230,16 @@ def test_the_page_names_files_that_are_there() -> None:
     for name in re.findall(r"\]\(([^)]+)\)", page):
         assert (CLUSTER / name).exists(), name
     assert page.count("validated, not run") >= 3
+
+
+def commands() -> list[str]:
+    """What the page tells a user to type, but for what is not ours."""
+    return re.findall(r"(?m)^worldgrid .*$", (CLUSTER / "README.md").read_text())
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_of_the_page_is_one_of_the_command_line(line: str) -> None:
+    command, words = typer.main.get_command(app), shlex.split(line, comments=True)[1:]
+    while isinstance(command, typer.core.TyperGroup):
+        command = command.commands[words.pop(0)]
+    assert command.make_context("worldgrid", words)

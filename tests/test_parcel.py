@@ -105,3 +105,20 @@ def test_a_package_that_is_nowhere_is_one_line(file: Path) -> None:
     file.write_text(GRID + "  planner: {kind: 'nobodys_lab:Mine'}\n")
     with pytest.raises(ConfigError, match="nobodys_lab"):
         pack(file, allow_code=True)
+
+
+def test_the_files_that_a_grid_extends_lie_to_it_there_as_here(file: Path) -> None:
+    (file.parent / "inner").mkdir()
+    above = file.parent / "inner" / "above.yaml"
+    above.write_text("extends: ../tiny.yaml\n")
+    parcel = pack(above)
+    assert parcel.file == "inner/above.yaml"
+    assert parcel.files["tiny.yaml"] == file.resolve()
+
+
+def test_code_from_outside_in_a_file_that_is_extended_needs_to_be_allowed(file: Path) -> None:
+    file.write_text(GRID + '  planner: {kind: "somebodys_lab.planners:Mine"}\n')
+    above = file.parent / "above.yaml"
+    above.write_text("extends: tiny.yaml\n")
+    with pytest.raises(ConfigError, match=r"from outside worldgrid: somebodys_lab\.planners:Mine"):
+        pack(above)

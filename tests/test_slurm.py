@@ -42,6 +42,7 @@ def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
     yield os.environ | {
         "PATH": path,
         "SLURM_STANDIN": str(tmp_path),
+        "SLURM_STANDIN_NEAR": str(tmp_path / "store" / "collect-*" / "done.json"),
         "WORLDGRID_STORE": str(tmp_path / "store"),
         "WORLDGRID_CLUSTER": mark,
         "WORLDGRID_RAY_OPTIONS": "--min-worker-port=0 --max-worker-port=0 --object-store-memory=100000000 "
@@ -60,21 +61,19 @@ def submit(environment: dict[str, str], *words: str, script: Path = SCRIPT) -> s
 
 def test_without_a_store_nothing_is_started(slurm: dict[str, str]) -> None:
     environment = {name: value for name, value in slurm.items() if name != "WORLDGRID_STORE"}
-    ended = submit(environment, "--time=60", "--signal=B:USR1@1", "grid.yaml")
+    ended = submit(environment, "grid.yaml")
     assert ended.returncode != 0
     assert "names the store" in ended.stderr
 
 
 @pytest.mark.slow
-@pytest.mark.soak
 @pytest.mark.ray
 def test_a_job_that_meets_its_limit_is_queued_again_and_ends_with_its_result(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:
     grid = tmp_path / "small.yaml"
     grid.write_text(GRID)
-    limit = ["--nodes=2", "--cpus-per-task=1", "--time=390", "--signal=B:USR1@300"]
-    ended = submit(slurm, *limit, str(grid))
+    ended = submit(slurm, "--nodes=2", "--cpus-per-task=1", str(grid))
     said = ended.stdout + ended.stderr
     assert ended.returncode == 0, said
     assert "queued again and goes on" in said

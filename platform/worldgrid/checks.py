@@ -52,7 +52,7 @@ def needs(scale: Scale) -> dict[str, Mapping[str, float]]:
     alone = {"CPU": train.cpus, "GPU": train.gpus} | dict(train.resources)
     return {
         "scale": {"CPU": scale.cpus},
-        "scale.train": {name: train.workers * amount for name, amount in alone.items()},
+        "scale.train": {name: train.workers[0] * amount for name, amount in alone.items()},
         "scale.encode": {"CPU": encode.cpus, "GPU": encode.gpus},
         "scale.evaluate": {"CPU": play.cpus, "GPU": play.gpus} | dict(play.resources),
     }

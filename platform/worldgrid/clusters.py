@@ -115,6 +115,8 @@ def find(name: str | None) -> Cluster:
         return _parse(known[name], f"{path}: {name}")
     if name == LOCAL and local.exists():
         return parse(Cluster, json.loads(local.read_text(encoding="utf-8")), str(local))
+    if name == LOCAL and state_path().exists():
+        raise ConfigError("the local cluster is not up, or was broken off; `worldgrid cluster stop` ends it")
     if name == LOCAL:
         raise ConfigError("there is no local cluster; `worldgrid cluster start` makes one")
     raise ConfigError(f"unknown cluster '{name}'{suggest(name, known) or f'; {path} names none'}")

@@ -25,6 +25,8 @@ GRID, SUBMISSION, CONTENT, BY = "worldgrid.grid", "worldgrid.submission", "world
 """Metadata of our jobs."""
 ENDED = ("STOPPED", "SUCCEEDED", "FAILED")
 POLL_SECONDS = 1.0
+FORGETS = "a head that was restarted forgets its jobs; `worldgrid submit` again goes on from the store"
+"""Ray keeps the table of jobs in the head's memory."""
 STOP_SECONDS = 60.0
 """A job that is told to stop is gone by then: Ray kills it after 3 s (`RAY_JOB_STOP_WAIT_TIME_S`)."""
 
@@ -60,7 +62,8 @@ class Jobs:
         import ray
         from ray.job_submission import JobSubmissionClient
 
-        logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of every file of an upload
+        for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):  # they tell of every upload and of its files
+            logging.getLogger(name).setLevel(logging.WARNING)
         cluster.check(ray.__version__)
         self.cluster = cluster
         with self._speaking():
@@ -77,7 +80,8 @@ class Jobs:
         runs = self.every()
         found = [run for run in runs if name in (run.grid, run.submission, run.id)]
         if not found:
-            raise ConfigError(f"{self.cluster.address} has no job '{name}'{suggest(name, {run.grid for run in runs})}")
+            known = suggest(name, {run.grid for run in runs}) or f"; {FORGETS}"
+            raise ConfigError(f"{self.cluster.address} has no job '{name}'{known}")
         return found[0]
 
     def of(self, parcel: Parcel) -> list[Run]:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -38,24 +39,17 @@ STORE_BYTES = 200_000_000
 def start(nodes: int, cpus: int, store: str, *, services: bool) -> Cluster:
     """Start a head without CPUs and, beside it, nodes: the first for training, the others for evaluation.
 
-    Raises ConfigError where one was started already, or where a node does not come.
+    Raises ConfigError where one was started already, or where a node or a service does not come; nothing is left then.
     """
     folder = state_path()
-    if folder.exists():
-        raise ConfigError("a local cluster was started before; `worldgrid cluster stop` ends it")
-    folder.mkdir(parents=True, mode=0o700)
-    mark, temporary = uuid.uuid4().hex, tempfile.mkdtemp(prefix="wg-")  # short: Ray puts sockets below it
-    (folder / "mark").write_text(f"{mark}\n{temporary}\n", encoding="utf-8")
     token = folder / "token"
-    with os.fdopen(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_hex(32))
     gcs, dashboard, tracking = free_port(), free_port(), free_port()
     section = {"address": f"http://{HOST}:{dashboard}", "store": Store(store).address, "token": str(token)}
     section |= {"tracking": f"http://{HOST}:{tracking}"} if services else {}
     cluster = Cluster.model_validate_json(json.dumps(section))
+    mark, temporary = _claim(folder)
     try:
-        if services:
-            _spawn("mlflow", _mlflow(folder, tracking), mark, token)
+        server = _spawn("mlflow", _mlflow(folder, tracking), mark, token) if services else None
         head = ["--head", f"--port={gcs}", "--num-cpus=0", f"--temp-dir={temporary}/0"]
         head += [f"--dashboard-host={HOST}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}"]
         _start_node("head", _ray(head), mark, token)
@@ -65,10 +59,13 @@ def start(nodes: int, cpus: int, store: str, *, services: bool) -> Cluster:
             node += [f"--temp-dir={temporary}/{index}"]  # nodes that share one unpack uploads over each other
             _start_node(f"node-{index}", _ray(node), mark, token)
         _await(cluster, nodes)
+        if server:
+            _await_server(server, f"{cluster.tracking}/health")
+        (folder / "cluster.json").write_text(json.dumps(section, indent=1), encoding="utf-8")
     except BaseException:
-        stop()
+        if folder.exists():  # else `stop` was there first
+            stop()
         raise
-    (folder / "cluster.json").write_text(json.dumps(section, indent=1), encoding="utf-8")
     return cluster
 
 
@@ -105,6 +102,26 @@ def marked(mark: str) -> list[int]:
         except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
+
+
+def _claim(folder: Path) -> tuple[str, Path]:
+    """Make the state folder, with its mark and token at once, so that whatever comes later `stop` finds what to end.
+
+    The mark, and a new folder for Ray. Raises ConfigError where there is a cluster, or what is left of one.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    mark, temporary = uuid.uuid4().hex, Path(tempfile.mkdtemp(prefix="wg-"))  # short: Ray puts sockets below it
+    made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    (made / "mark").write_text(f"{mark}\n{temporary}\n", encoding="utf-8")
+    with os.fdopen(os.open(made / "token", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+    try:
+        made.rename(folder)  # fails where there is one that is not empty
+    except OSError:
+        shutil.rmtree(made)
+        temporary.rmdir()
+        raise ConfigError("a local cluster was started before; `worldgrid cluster stop` ends it") from None
+    return mark, temporary
 
 
 def free_port() -> int:
@@ -154,8 +171,13 @@ def _start_node(name: str, words: list[str], mark: str, token: Path) -> None:
         for pid in marked(mark):
             if _session(pid) == process.pid:
                 _send(pid, signal.SIGKILL)
+    raise ConfigError(f"the local cluster's {name} does not start: {_last_words(name)}")
+
+
+def _last_words(name: str) -> str:
+    """The last line of a process's log."""
     lines = (state_path() / f"{name}.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise ConfigError(f"the local cluster's {name} does not start: {lines[-1] if lines else 'it says nothing'}")
+    return lines[-1] if lines else "it says nothing"
 
 
 def _session(pid: int) -> int | None:
@@ -180,6 +202,19 @@ def _await(cluster: Cluster, nodes: int) -> None:
             said = str(error)
         time.sleep(0.5)
     raise ConfigError(f"the local cluster has not {nodes} nodes after {START_SECONDS:g} s ({said})")
+
+
+def _await_server(process: subprocess.Popen[bytes], address: str) -> None:
+    """Wait until the tracking server answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=STOP_SECONDS).close()  # noqa: S310  (ours, http)
+        except OSError:
+            time.sleep(0.5)
+        else:
+            return
+    raise ConfigError(f"the local cluster's MLflow does not start: {_last_words('mlflow')}")
 
 
 def _send(pid: int, sign: signal.Signals) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import worldgrid
 from worldgrid.grid import Grid, make_grid
+from worldgrid.layers import read_sheet
 from worldgrid.spec import ConfigError, read_text, read_yaml
 from worldgrid.step import digest
 
@@ -63,7 +64,8 @@ def pack(file: Path, overrides: Sequence[str] = (), *, allow_code: bool = False)
     `allow_code` lets the grid name `kind: package.module:Class`; the package goes along unless it is an installed one.
     """
     text = read_text(file)
-    outside = sorted({*_outside(read_yaml(text, str(file))), *_outside(_written(overrides))})
+    sheet = read_sheet(text, str(file))
+    outside = sorted({*_outside(sheet.content), *_outside(_written(overrides))})
     if outside and not allow_code:
         raise ConfigError(f"{file}: runs code from outside worldgrid: {', '.join(outside)}; --allow-code lets it")
     grid = make_grid(text, file.stem, str(file), overrides, without_weights=True)
@@ -71,9 +73,17 @@ def pack(file: Path, overrides: Sequence[str] = (), *, allow_code: bool = False)
     source = bool(files)
     for package in {address.partition(":")[0].partition(".")[0] for address in outside}:
         files |= _package(package)
-    files[file.name] = file
+    laid = _laid_out(sheet.files)
+    files |= {name: path for path, name in laid.items()}
     _check_size(files)
-    return Parcel(grid, file.name, files, source)
+    return Parcel(grid, laid[file.resolve()], files, source)
+
+
+def _laid_out(files: Sequence[Path]) -> dict[Path, str]:
+    """The grid file and those it extends -> their paths there, which lie to each other as here."""
+    paths = [path.resolve() for path in files]
+    root = os.path.commonpath([path.parent for path in paths])
+    return {path: path.relative_to(root).as_posix() for path in paths}
 
 
 def _written(overrides: Sequence[str]) -> dict[str, Any]:

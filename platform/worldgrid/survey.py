@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import sys
 import uuid
@@ -18,6 +17,7 @@ MARK = "worldgrid-survey "
 
 def look(store: str, tracking: str, marker: str) -> str:
     """What keeps this node from using the store or the tracking server, in one line; empty if nothing does."""
+    from worldgrid.served import check_tracking
     from worldgrid.store import Store
 
     try:
@@ -25,24 +25,9 @@ def look(store: str, tracking: str, marker: str) -> str:
         there.prepare()
         if marker and not Path(marker).exists():
             return f"store {store}: node {platform.node()} sees another folder; one that all nodes share or s3:// fits"
-        if tracking:
-            check_tracking(tracking)
+        return check_tracking(tracking)
     except ConfigError as error:
         return str(error)
-    return ""
-
-
-def check_tracking(uri: str) -> None:
-    """Raises ConfigError in one line where a tracking server does not answer, or refuses us."""
-    os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    try:
-        MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-    except MlflowException as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"tracking server {uri}: cannot be used: {reason}") from None
 
 
 def capacity() -> dict[str, float]:

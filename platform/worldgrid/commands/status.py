@@ -33,7 +33,7 @@ def status(
     from rich.text import Text
 
     from worldgrid import progress
-    from worldgrid.results import read_record
+    from worldgrid.results import STOPPED, read_record
     from worldgrid.store import Store
 
     console = Console()
@@ -51,7 +51,8 @@ def status(
         mean = f"{sum(took) / len(took):.1f}" if took else ""
         table.add_row(stage, *(str(counts[state]) for state in ("done", "running", "waiting", "failed")), mean)
     console.print(table)
-    trials = Counter(trial_state(trial, states) for trial in record["trials"])
+    ends = {key for key, error in record["failures"].items() if error.startswith(STOPPED)}
+    trials = Counter("stopped" if trial["key"] in ends else trial_state(trial, states) for trial in record["trials"])
     console.print(f"trials: {', '.join(f'{count} {state}' for state, count in trials.items())}", soft_wrap=True)
     for line in pace(report, states, seconds):
         console.print(line, soft_wrap=True)
