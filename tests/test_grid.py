@@ -142,7 +142,8 @@ def test_numbers_on_and_off_mean_what_they_look_like() -> None:
         ({"baseline": {"planner.kind": "gd"}}, {"planner": {"kind": "cem"}}, "baseline: no trial has"),
         ({"axis": {}}, {}, "unknown section 'axis'; did you mean 'axes'?"),
         ({"scale": {"train": {"workers": 0}}}, {}, "scale.train.workers: given 0"),
-        ({"scale": {"train": {"workers": 3}}}, {}, "train.batch: given 8; a multiple of scale.train.workers (3) fits"),
+        ({"scale": {"train": {"workers": 9}}}, {}, "train.batch: given 8; at least scale.train.workers (9) fits"),
+        ({"scale": {"train": {"workers": [3, 2]}}}, {}, "scale.train.workers: given [3, 2]; a whole number of at"),
         ({"name": "a/b"}, {}, "name: given 'a/b'"),
     ],
 )

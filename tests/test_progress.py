@@ -97,6 +97,6 @@ def test_a_grid_ends_with_its_failures_their_logs_and_the_command_that_runs_the_
     print_failures(made, ran, "worldgrid run made.yaml", said)
     assert said.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
         f"failed: {training}: ValueError: no",
-        "  2 of 4 trials need it; log: logs/x.log",
+        f"  needed by {made.trials[0].name} and 1 more of 4 trials; log: logs/x.log",
         "again, only what is missing: worldgrid run made.yaml",
     ]

@@ -47,7 +47,7 @@ class Page(HTMLParser):
 
     def refer(self, tag: str, attributes: dict[str, str | None]) -> None:
         self.references += [
-            attributes[name] or "" for name in ("src", "href", "xlink:href", "data") if name in attributes
+            attributes[name] or "" for name in ("src", "href", "xlink:href", "data", "poster") if name in attributes
         ]
         self.ids += [attributes["id"] or ""] if "id" in attributes else []
         if tag == "video":
@@ -115,6 +115,8 @@ def test_the_csv_has_every_trial_with_its_interval(page: str, made: MadeUp) -> N
     for row in rows:
         assert float(row["success_rate_low"]) < float(row["success_rate"]) < float(row["success_rate_high"])
         assert row["verdict"] == ("worse" if row["planner"] == "gd" else row["verdict"])
+        assert (float(row["planning_worker_seconds"]), row["gpu_hours"]) == (90.0, "0.0")
+        assert float(row["worker_hours"]) == pytest.approx(2 * 90 / 3600)  # trained and planned
 
 
 def test_a_half_finished_grid_is_reported_as_far_as_it_is(tmp_path: Path) -> None:

@@ -23,5 +23,5 @@ def test_a_folder_that_is_another_one_on_each_node_is_told(tmp_path: Path) -> No
 def test_a_tracking_server_that_is_not_there_is_told(tmp_path: Path) -> None:
     said = look(str(tmp_path), f"http://127.0.0.1:{free_port()}", "")
     assert "tracking server http://127.0.0.1" in said
-    assert "cannot be used" in said
+    assert "cannot be reached" in said
     assert "\n" not in said

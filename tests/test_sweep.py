@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from worldgrid.bucket import AwayError
 from worldgrid.grid import Grid, make_grid
 from worldgrid.spec import ConfigError
 from worldgrid.store import Store
@@ -51,6 +52,16 @@ def test_a_trial_that_left_the_grid_deletes_nothing(tmp_path: Path) -> None:
         store.commit(step, {}, 1.0, {})
     write_record(store, grid(**{"train.seed": [0]}))
     assert all(store.done(step.key) for step in whole.steps())
+
+
+def test_a_store_whose_server_is_away_is_one_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            ConfigError, match=r"^store s3://studies: does not answer; what is finished is kept, and the same"
+        ),
+        writing(Store(tmp_path)),
+    ):
+        raise AwayError("store s3://studies: does not answer")
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])

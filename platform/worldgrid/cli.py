@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +12,20 @@ import typer
 
 from worldgrid.commands.cluster import cluster
 from worldgrid.commands.compare import compare
+from worldgrid.commands.decode import decode
 from worldgrid.commands.doctor import doctor
 from worldgrid.commands.gc import gc
 from worldgrid.commands.ingest import ingest
+from worldgrid.commands.inspect import inspect
 from worldgrid.commands.list import list_
 from worldgrid.commands.logs import logs
 from worldgrid.commands.overfit import overfit
 from worldgrid.commands.profile import profile
 from worldgrid.commands.replay import replay
+from worldgrid.commands.report import report
 from worldgrid.commands.results import results
+from worldgrid.commands.run import run
+from worldgrid.commands.show import show
 from worldgrid.commands.status import status
 from worldgrid.commands.stop import stop
 from worldgrid.commands.submit import submit
@@ -34,18 +38,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-File = Annotated[Path, typer.Argument(help="The grid file.")]
-Overrides = Annotated[
-    list[str] | None, typer.Argument(help="Settings by path: train.lr=1e-3, or planner.samples=100,300 for an axis.")
-]
 StoreAt = Annotated[
     str, typer.Option("--store", envvar="WORLDGRID_STORE", help="Folder of the store, or s3://bucket/prefix.")
 ]
-StoreOf = Annotated[
-    str | None,
-    typer.Option("--store", envvar="WORLDGRID_STORE", help="Folder or s3://bucket/prefix; the file's by default."),
-]
-
 _QUIET = {
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers use this interpreter, not a second environment
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -76,109 +71,21 @@ def quiet() -> None:
 
 
 @app.command()
-def show(
-    file: File,
-    overrides: Overrides = None,
-    *,
-    store: StoreOf = None,
-    price: Annotated[bool, typer.Option("--price", help="Also what it costs: FLOPs, hours, bytes, savings.")] = False,
-    gpu_hour: Annotated[float, typer.Option("--gpu-hour", help="Price of an hour of a GPU.", min=0)] = 0.0,
-    rate: Annotated[
-        float | None, typer.Option("--rate", help="FLOPs a second of one worker; measured here by default.", min=1)
-    ] = None,
-) -> None:
-    """Trials, distinct steps, and which of them are in the store already. Starts nothing, fetches no weights."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    from worldgrid.commands.price import print_price
-    from worldgrid.console import show_grid
-    from worldgrid.grid import read_grid
-    from worldgrid.price import price as priced
-    from worldgrid.store import Store
-
-    grid = read_grid(file, overrides or (), without_weights=True)
-    there = Store(store or grid.store)
-    show_grid(grid, there)
-    if price:
-        print_price(priced(grid, there, gpu_hour=gpu_hour, flops_per_second=rate), gpu_hour)
-
-
-@app.command()
-def run(
-    file: File,
-    overrides: Overrides = None,
-    store: StoreOf = None,
-    budget: Annotated[
-        str | None, typer.Option("--budget", help="Most worker-hours, like 200h; above them nothing starts.")
-    ] = None,
-) -> None:
-    """Run a grid; what is in the store already is not run again."""
-    from worldgrid import sweep
-    from worldgrid.console import Board, print_failures, print_results
-    from worldgrid.exchange import check_imports
-    from worldgrid.grid import read_grid
-    from worldgrid.ingest import check_ingested
-    from worldgrid.price import check_budget, price, read_budget
-    from worldgrid.report import write
-    from worldgrid.served import tracking_uri
-    from worldgrid.store import Store
-    from worldgrid.tracking import catch_up
-
-    most, grid = budget and read_budget(budget), read_grid(file, overrides or ())
-    there = Store(store or grid.store)
-    check_imports(grid, there)
-    check_ingested(grid, there)
-    if most:
-        check_budget(price(grid, there), most)
-    there.prepare()
-    sweep.write_record(there, grid)
-    uri, trials, ran = tracking_uri(there), sweep.open_trials(grid, there), None
-    try:
-        if trials:
-            with Board(grid, there, trials) as board:
-                ran = sweep.run(grid, trials, there, uri, board.update)
-    except KeyboardInterrupt:
-        print("stopped; finished steps are kept, the same command goes on from here", file=sys.stderr)  # noqa: T201
-        if behind := catch_up(there, grid.name, uri, stopped=True):
-            print(behind, file=sys.stderr)  # noqa: T201
-        raise typer.Exit(130) from None
-    page = write(there, grid.name)
-    behind = catch_up(there, grid.name, uri)
-    print_results(grid, there, page, ran)
-    if behind:
-        print(behind, file=sys.stderr)  # noqa: T201
-    if ran:
-        print_failures(
-            grid, ran, shlex.join(["worldgrid", "run", str(file), *grid.overrides, "--store", there.address])
-        )
-    raise typer.Exit(1 if sweep.open_trials(grid, there) else 0)
-
-
-@app.command()
-def report(
-    name: Annotated[str, typer.Argument(help="Name of a grid that ran.")],
-    against: Annotated[str | None, typer.Option("--against", help="Another grid to compare with.")] = None,
-    store: StoreAt = "store",
-) -> None:
-    """Write a grid's report from what is in the store now."""
-    from worldgrid.report import write
-    from worldgrid.store import Store
-
-    print(write(Store(store), name, against))  # noqa: T201
-
-
-@app.command()
 def track(
     name: Annotated[str, typer.Argument(help="Name of a grid that ran.")],
     to: Annotated[str | None, typer.Option("--to", help="MLflow tracking URI; the store's own by default.")] = None,
     store: StoreAt = "store",
 ) -> None:
     """Write a grid from the store into MLflow: again, or into an empty server."""
-    from worldgrid.served import tracking_uri
+    from worldgrid.served import check_tracking, tracking_uri
     from worldgrid.store import Store
     from worldgrid.tracking import Tracker
 
     there = Store(store)
-    Tracker(there, name, to or tracking_uri(there)).sync()
+    uri = to or tracking_uri(there)
+    if away := check_tracking(uri):
+        raise ConfigError(away)
+    Tracker(there, name, uri).sync()
 
 
 @app.command()
@@ -228,10 +135,15 @@ def export(
     write_folder(take(Store(store), step, epoch), folder)
 
 
+app.command()(show)
+app.command()(run)
+app.command()(report)
 app.command()(compare)
+app.command()(decode)
 app.command()(doctor)
 app.command()(gc)
 app.command()(ingest)
+app.command()(inspect)
 app.command()(overfit)
 app.command()(profile)
 app.command()(replay)

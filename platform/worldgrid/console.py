@@ -20,6 +20,7 @@ from worldgrid import results
 from worldgrid.curve import read_curve
 from worldgrid.grid import Grid, Trial
 from worldgrid.progress import Snapshot, failures
+from worldgrid.series import Series
 from worldgrid.sizes import room, step_bytes
 from worldgrid.spec import JSON
 from worldgrid.stats import wilson
@@ -38,6 +39,8 @@ def show_grid(grid: Grid, store: Store, console: Console | None = None) -> None:
     console = console or Console()
     if grid.question:
         console.print(Text(grid.question, style="italic"))
+    if grid.search:
+        console.print(grid.search.told(len(grid.trials)), soft_wrap=True)
     trials = Table("trial", *grid.axes, "train", "evaluate", title=f"{grid.name}: {len(grid.trials)} trials")
     for trial in grid.trials[:LISTED]:
         last = trial.evaluations[-1].step
@@ -45,6 +48,11 @@ def show_grid(grid: Grid, store: Store, console: Console | None = None) -> None:
     console.print(trials)
     if len(grid.trials) > LISTED:
         console.print(f"and {len(grid.trials) - LISTED:,} more")
+    show_steps(grid, store, console)
+
+
+def show_steps(grid: Grid, store: Store, console: Console) -> None:
+    """Distinct steps by stage, what is in the store, and what the others may write."""
     steps = Table("stage", "distinct steps", "in the store", "to run", "on disk", "to write, at most", title="steps")
     writes = 0
     for stage, members in _by_stage(grid).items():
@@ -59,6 +67,21 @@ def show_grid(grid: Grid, store: Store, console: Console | None = None) -> None:
     if writes > room(store):
         warning = f"the disk of {store.root} has {decimal(room(store))} left; these steps may write {decimal(writes)}"
         console.print(Text(warning, style="red"), soft_wrap=True)
+
+
+def show_series(series: Series, store: Store, console: Console | None = None) -> None:
+    """Several grids, a line each, and their distinct steps; starts nothing."""
+    console = console or Console()
+    whole = series.whole
+    table = Table(
+        "grid", "trials", "trainings", "to train", "question", title=f"{series.name}: {len(whole.trials)} trials"
+    )
+    for grid in series.grids:
+        trainings = {trial.training.key for trial in grid.trials}
+        fresh = sum(store.done(key) is None for key in trainings)
+        table.add_row(grid.name, str(len(grid.trials)), str(len(trainings)), str(fresh), Text(grid.question))
+    console.print(table)
+    show_steps(whole, store, console)
 
 
 def _known(store: Store, step: Step) -> str:
@@ -201,9 +224,9 @@ def print_failures(grid: Grid, ran: Snapshot, again: str, console: Console | Non
     failed = failures(ran, needs)
     for one in failed:
         console.print(Text(f"failed: {one.cause}", style="red"), soft_wrap=True)
-        console.print(
-            f"  {len(one.trials)} of {len(grid.trials)} trials need it; log: {one.log or 'none'}", soft_wrap=True
-        )
+        more = f" and {len(one.trials) - 1} more" if len(one.trials) > 1 else ""
+        needed = f"  needed by {one.trials[0]}{more} of {len(grid.trials)} trials; log: {one.log or 'none'}"
+        console.print(Text(needed), soft_wrap=True)
     if failed:
         console.print(f"again, only what is missing: {again}", soft_wrap=True)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import ray
 from ray import tune
@@ -19,29 +20,41 @@ RESTART_SECONDS = 3.0
 """Between asking memo again while it is restarted."""
 
 
-def drive_trial(config: JSON, memo: Any, steps: dict[str, list[Step]]) -> None:
-    """Ask for every evaluation of the trial that `config` names, and for the end of its training, which evaluations of
-    its checkpoints do not wait for; report the pooled success rate.
+class Duty(NamedTuple):
+    """What a trial asks memo for."""
+
+    evaluations: Sequence[Step]
+    training: Step
+    """Evaluations of its checkpoints do not wait for its end, so it is asked for too."""
+    until: int | None = None
+    """The epoch at which the training ends for now, before anything is evaluated; None: its last."""
+
+
+def drive_trial(config: JSON, memo: Any, duties: Mapping[str, Duty]) -> None:
+    """Ask for all that the trial needs which `config` names; report the pooled success rate.
 
     A trial whose step failed ends without one: memo keeps the cause, and Tune tries again only where the trial's own
     process was lost.
     """
     try:
-        evaluations = steps[config["trial"]]
-        results = _obtain(memo, [*evaluations, evaluations[-1].inputs["train"]])[:-1]
+        results = _obtain(memo, duties[config["trial"]])
     except StepError:
         return
-    episodes = sum(metrics["episodes"] for metrics in results)
-    tune.report({"success_rate": sum(metrics["successes"] for metrics in results) / episodes})
+    if results:
+        episodes = sum(metrics["episodes"] for metrics in results)
+        tune.report({"success_rate": sum(metrics["successes"] for metrics in results) / episodes})
 
 
-def _obtain(memo: Any, steps: list[Step]) -> list[JSON]:
-    """The metrics of some steps; memo is asked again when its process was lost, and finds in the store what is done."""
+def _obtain(memo: Any, duty: Duty) -> list[JSON]:
+    """The metrics of the evaluations; memo is asked again when it was lost, and finds in the store what is done."""
     for _ in range(RESTARTS):
         try:
-            metrics: list[JSON] = ray.get([memo.obtain.remote(step) for step in steps])
+            if duty.until:
+                ray.get(memo.train_until.remote(duty.training, duty.until))
+            asked = [memo.obtain.remote(step) for step in duty.evaluations]
+            metrics: list[JSON] = ray.get([*asked, *([] if duty.until else [memo.obtain.remote(duty.training)])])
         except RayActorError:
             time.sleep(RESTART_SECONDS)
         else:
-            return metrics
+            return metrics[: len(asked)]
     raise RuntimeError(f"memo was lost {RESTARTS} times")

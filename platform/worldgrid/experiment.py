@@ -112,12 +112,14 @@ class Experiment:
                 f"objective.proprio: given {self.objective.proprio}; 0 fits, because this predictor has no "
                 "proprioception (predictor.proprio)"
             )
+        if not self.env.simulated:
+            self._check_recordings()
         if isinstance(self.collect, collect.Collect):
             POLICIES.parse(self.collect.policy, "collect.policy").check(self.env)
         if self.evaluate.goals not in (self.env.drawn_goals, "dataset"):
             raise ConfigError(
-                f"evaluate.goals: given '{self.evaluate.goals}'; {self.env.drawn_goals} or dataset fits "
-                f"env '{self.env.kind}'"
+                f"evaluate.goals: given '{self.evaluate.goals}'; "
+                f"{' or '.join(dict.fromkeys((self.env.drawn_goals, 'dataset')))} fits env '{self.env.kind}'"
             )
         if self.evaluate.goals == "dataset" and self.mpc.steps > self.collect.steps // keep * keep:
             raise ConfigError(
@@ -131,6 +133,18 @@ class Experiment:
             raise ConfigError(
                 f"evaluate.epochs: given {self.evaluate.epochs}; at most {published} fits, the checkpoints that "
                 f"train.epochs ({self.train.epochs}) and train.publish ({self.train.publish}) or an import leave"
+            )
+
+    def _check_recordings(self) -> None:
+        """Refuse to act where nothing can be acted in."""
+        if isinstance(self.collect, collect.Collect):
+            raise ConfigError(
+                f"collect: env '{self.env.kind}' has no simulator; the section that `worldgrid ingest` prints fits"
+            )
+        if self.mpc.steps > self.mpc.execute * self.env.frameskip:
+            raise ConfigError(
+                f"mpc.steps: given {self.mpc.steps}; at most mpc.execute x env.frameskip "
+                f"({self.mpc.execute * self.env.frameskip}) fits env '{self.env.kind}': recordings are planned once"
             )
 
     def _check_training(self) -> None:
@@ -152,12 +166,15 @@ class Experiment:
         """The step that trains this trial's predictor, with all it needs; for an imported one, the finished import."""
         if self.predictor.imported is not None:
             return imported(self.predictor)
+        config = {"env": self.env.recipe(), "predictor": self.predictor.recipe(), "train": self.train.recipe()}
+        return _step("train", train.VERSION, config, latents=self.latents())
+
+    def latents(self) -> Step:
+        """The step that encodes this trial's data: what its predictor is trained on, and a decoder draws."""
         trajectories, encoder, frozen = self._trajectories(), *self._encoder()
         encoded = {"env": self._recorded(), "encode": self.encode.recipe()} | encoder
         inputs = {"trajectories": trajectories} | self._weights(trajectories)
-        latents = _step("encode", encode.VERSION, encoded, frozen, **inputs)
-        config = {"env": self.env.recipe(), "predictor": self.predictor.recipe(), "train": self.train.recipe()}
-        return _step("train", train.VERSION, config, latents=latents)
+        return _step("encode", encode.VERSION, encoded, frozen, **inputs)
 
     def tasks(self) -> Step:
         """The step that draws the starts and goals of the evaluations, the same for every trial that plays them."""
@@ -170,15 +187,16 @@ class Experiment:
 
     def evaluations(self) -> list[Evaluation]:
         """The last `evaluate.epochs` checkpoints, each as a step."""
+        return [self.evaluation(epoch) for epoch in self._published()[-self.evaluate.epochs :]]
+
+    def evaluation(self, epoch: int) -> Evaluation:
+        """The checkpoint of an epoch as a step."""
         inputs = {"train": self.training(), "tasks": self.tasks()} | self._weights(self._trajectories())
         played = {name: value for name, value in self.evaluate.recipe().items() if name not in ("epochs", "goals")}
         sections = {name: getattr(self, name).recipe() for name in ("env", "objective", "planner", "mpc")}
         encoder, frozen = self._encoder()
-        config = sections | encoder | {"evaluate": played}
-        return [
-            Evaluation(epoch, _step("evaluate", evaluate.VERSION, config | {"epoch": epoch}, frozen, **inputs))
-            for epoch in self._published()[-self.evaluate.epochs :]
-        ]
+        config = sections | encoder | {"evaluate": played, "epoch": epoch}
+        return Evaluation(epoch, _step("evaluate", evaluate.VERSION, config, frozen, **inputs))
 
     def _published(self) -> list[int]:
         """Epochs that left a checkpoint."""

@@ -12,11 +12,12 @@ from typing import Any
 
 from worldgrid.axes import Point, check_path, label_of, points_of
 from worldgrid.experiment import Evaluation, Experiment
+from worldgrid.layers import read_sheet
+from worldgrid.rules import Rules, matches, put, read_rules, settings_of
 from worldgrid.scale import Scale
-from worldgrid.spec import JSON, ConfigError, parse, read_text, read_yaml, suggest
+from worldgrid.search import AXIS, Search, check_rungs, read_search
+from worldgrid.spec import JSON, ConfigError, parse, read_text, read_yaml
 from worldgrid.step import Step, canonical, digest
-
-_TOP = ("name", "store", "base", "axes", "exclude", "baseline", "scale")
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,15 @@ class Grid:
     question: str
     """The first comment of the file."""
     source: str
-    """The file's text."""
+    """The file's text, after that of the files it extends."""
     overrides: Sequence[str]
     axes: Mapping[str, Sequence[Point]]
     trials: Sequence[Trial]
     baseline: Mapping[str, str]
     """Axis -> label; axes left out take each trial's own label."""
     scale: Scale
+    search: Search | None = None
+    """What drew the values of its axis `search`."""
     store: str = "store"
     """Where its steps lie unless the command line says otherwise: a folder, or `s3://bucket/prefix`."""
 
@@ -96,8 +99,13 @@ class Grid:
             "overrides": list(self.overrides),
             "baseline": dict(self.baseline),
             "axes": {axis: [point.label for point in points] for axis, points in self.axes.items()},
-            "trials": [trial.record() for trial in self.trials],
+            "trials": [trial.record() | {"rungs": self._rungs(trial)} for trial in self.trials],
         }
+
+    def _rungs(self, trial: Trial) -> list[JSON]:
+        """What is played to say which trials go on."""
+        played = self.search.rungs if self.search and self.search.by == "success_rate" else ()
+        return [{"epoch": epoch, "key": trial.experiment.evaluation(epoch).step.key} for epoch in played]
 
 
 def read_grid(path: Path, overrides: Sequence[str] = (), *, without_weights: bool = False) -> Grid:
@@ -111,41 +119,51 @@ def read_grid(path: Path, overrides: Sequence[str] = (), *, without_weights: boo
 def make_grid(
     text: str, stem: str, where: str, overrides: Sequence[str] = (), *, without_weights: bool = False
 ) -> Grid:
-    """The grid of a YAML text; `stem` names it unless it names itself."""
-    content = read_yaml(text, where)
-    if not isinstance(content, Mapping) or not isinstance(content.get("base"), Mapping):
-        raise ConfigError(f"{where}: a grid file has a section 'base' with the settings of a trial, and maybe 'axes'")
-    for key in content:
-        if key not in _TOP:
-            raise ConfigError(f"{where}: unknown section '{key}'{suggest(str(key), _TOP)}")
-    base, scaling = deepcopy(dict(content["base"])), deepcopy(content.get("scale") or {})
-    axes = {name: points_of(name, values) for name, values in _section(content, "axes", where).items()}
+    """The grid of a YAML text; `stem` names it unless it names itself, and what it extends lies beside `where`."""
+    sheet = read_sheet(text, where)
+    content = sheet.varied(_chosen_variant(overrides))
+    base, scaling = settings_of(content["base"]), settings_of(content.get("scale", {}))
+    axes = {name: points_of(name, values) for name, values in content.get("axes", {}).items()}
     late: dict[str, Any] = {}
+    searching = deepcopy(dict(content.get("search", {})))
     for override in overrides:
-        _override(override, scaling, axes, late)
+        if override.partition("=")[0] != "variant":
+            _override(override, {"scale": scaling, "search": searching}, axes, late)
+    search = read_search(searching, axes) if searching else None
+    if search:
+        axes = {AXIS: search.points()} | axes
     name = content.get("name", stem)
     if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
         raise ConfigError(f"name: given {name!r}; a text without '/' fits")
-    rules = _rules(content.get("exclude") or [], axes)
-    trials = _trials(base, axes, late, rules, without_weights=without_weights)
+    rules = read_rules(content, axes)
+    trials = _trials(base, axes, rules, late, without_weights=without_weights)
     scale = parse(Scale, scaling, "scale")
     for trial in trials:
-        if trial.experiment.train.batch % scale.train.workers:
+        if trial.experiment.train.batch < scale.train.workers[1]:
             raise ConfigError(
-                f"train.batch: given {trial.experiment.train.batch}; a multiple of scale.train.workers "
-                f"({scale.train.workers}) fits"
+                f"train.batch: given {trial.experiment.train.batch}; at least scale.train.workers "
+                f"({scale.train.workers[1]}) fits: a clip for each"
             )
+    if search:
+        check_rungs(search, [trial.experiment for trial in trials])
     return Grid(
         name=name,
-        question=_question(text),
-        source=text,
+        question=sheet.question,
+        source=sheet.text,
         overrides=tuple(overrides),
         axes=axes,
         trials=trials,
-        baseline=_baseline(_section(content, "baseline", where), axes, trials),
+        baseline=_baseline(content.get("baseline", {}), axes, trials),
         scale=scale,
+        search=search,
         store=_store(content.get("store", "store")),
     )
+
+
+def _chosen_variant(overrides: Sequence[str]) -> str | None:
+    """What the last `variant=NAME` of the command line names."""
+    named = [value for path, _, value in (override.partition("=") for override in overrides) if path == "variant"]
+    return named[-1] if named else None
 
 
 def _store(given: object) -> str:
@@ -154,29 +172,7 @@ def _store(given: object) -> str:
     return given
 
 
-def _section(content: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
-    section = content.get(name) or {}
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"{where}: {name}: given {section!r}; a section (name: value) fits")
-    return section
-
-
-def _rules(excluded: object, axes: Mapping[str, Sequence[Point]]) -> list[Mapping[str, Any]]:
-    if not isinstance(excluded, list) or not all(isinstance(rule, Mapping) and rule for rule in excluded):
-        raise ConfigError(f"exclude: given {excluded!r}; a list of {{setting: value}} fits")
-    for name in (name for rule in excluded for name in rule if name not in axes):
-        check_path(name, "exclude")
-    return excluded
-
-
-def _question(text: str) -> str:
-    """The first block of comment lines, less a line that only names the file."""
-    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
-    words = [line.lstrip("# ").strip() for line in lines]
-    return " ".join(word for word in words if word and not word.endswith((".yaml", ".yml")))
-
-
-def _override(text: str, scaling: dict[str, Any], axes: dict[str, list[Point]], late: dict[str, Any]) -> None:
+def _override(text: str, sections: dict[str, JSON], axes: dict[str, list[Point]], late: dict[str, Any]) -> None:
     """Apply one `path=value`: several values make an axis, one value holds for every trial."""
     path, equals, given = text.partition("=")
     if not equals or not path:
@@ -185,33 +181,42 @@ def _override(text: str, scaling: dict[str, Any], axes: dict[str, list[Point]], 
         )
     whole = read_yaml(given, f"override '{text}'")
     values = read_yaml(f"[{given}]", f"override '{text}'")
-    if path.partition(".")[0] == "scale":
-        _set({"scale": scaling}, path, whole)
+    if path.partition(".")[0] in sections:
+        put(sections, {path: whole})
+        return
+    several = isinstance(values, list) and len(values) > 1
+    if labelled := _labelled(axes.get(path, ()), values):
+        axes[path] = labelled
         return
     check_path(path, f"override '{text}'")
-    several = isinstance(values, list) and len(values) > 1
     if path in axes or several:
         axes[path] = points_of(path, values if several else [whole])
     else:
         late[path] = whole
 
 
+def _labelled(points: Sequence[Point], values: Sequence[Any]) -> list[Point]:
+    """The values of an axis that are called so; none unless every one is."""
+    named = {point.label: point for point in points}
+    labels = [label_of(value) for value in values]
+    return [named[label] for label in labels] if set(labels) <= named.keys() else []
+
+
 def _trials(
-    base: JSON,
-    axes: Mapping[str, Sequence[Point]],
-    late: Mapping[str, Any],
-    excluded: Sequence[Mapping[str, Any]],
-    *,
-    without_weights: bool,
+    base: JSON, axes: Mapping[str, Sequence[Point]], rules: Rules, late: Mapping[str, Any], *, without_weights: bool
 ) -> list[Trial]:
     trials: list[Trial] = []
     names: dict[str, str] = {}
     for points in itertools.product(*axes.values()):
         labels = {axis: point.label for axis, point in zip(axes, points, strict=True)}
         settings = deepcopy(base)
-        for path, value in [item for point in points for item in point.overrides.items()] + list(late.items()):
-            _set(settings, path, deepcopy(value))
-        if any(_matches(rule, labels, settings) for rule in excluded):
+        for point in points:
+            put(settings, point.overrides)
+        for which, values in rules.adjust:
+            if matches(which, labels, settings):
+                put(settings, values)
+        put(settings, late)
+        if any(matches(rule, labels, settings) for rule in rules.exclude):
             continue
         trial = _trial(labels, settings, without_weights=without_weights)
         if trial.key in names:
@@ -231,33 +236,6 @@ def _trial(labels: Mapping[str, str], settings: JSON, *, without_weights: bool) 
         raise ConfigError(f"{error} (trial {place})" if place else str(error)) from None
 
 
-def _set(settings: dict[str, Any], path: str, value: Any) -> None:
-    *inside, last = path.split(".")
-    for name in inside:
-        below = settings.setdefault(name, {})
-        if not isinstance(below, dict):
-            raise ConfigError(f"'{path}': '{name}' holds {below!r}; it has no settings inside")
-        settings = below
-    settings[last] = value
-
-
-_MISSING = object()
-
-
-def _get(settings: Any, path: str) -> Any:
-    for name in path.split("."):
-        settings = settings.get(name, _MISSING) if isinstance(settings, Mapping) else _MISSING
-    return settings
-
-
-def _matches(rule: Mapping[str, Any], labels: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
-    """Whether a trial has all of a rule: axes by label, settings by value."""
-    return all(
-        labels[name] == label_of(wanted) if name in labels else _get(settings, name) == wanted
-        for name, wanted in rule.items()
-    )
-
-
 def _baseline(rule: Mapping[str, Any], axes: Mapping[str, Sequence[Point]], trials: Sequence[Trial]) -> dict[str, str]:
     """The labels that all trials of the baseline share; without a rule there is no baseline."""
     if not rule:
@@ -265,7 +243,7 @@ def _baseline(rule: Mapping[str, Any], axes: Mapping[str, Sequence[Point]], tria
     for name in rule:
         if name not in axes:
             check_path(name, "baseline")
-    chosen = [trial for trial in trials if _matches(rule, trial.labels, trial.experiment.settings())]
+    chosen = [trial for trial in trials if matches(rule, trial.labels, trial.experiment.settings())]
     if not chosen:
         raise ConfigError(f"baseline: no trial has {canonical(dict(rule))}")
     shared = {axis: {trial.labels[axis] for trial in chosen} for axis in axes}

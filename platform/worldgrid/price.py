@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from worldgrid.grid import Grid
+from worldgrid.host import SPENT
 from worldgrid.scale import Scale
 from worldgrid.sizes import step_bytes
 from worldgrid.spec import ConfigError
@@ -92,8 +93,9 @@ class _Rates:
         done, step = self._store.done(key), self._rebuilt(key)
         if done is None or step is None or (measure := work(step, self._store).measure) <= 0:
             return
+        took = done.host.get(SPENT, {}).get("worker_seconds", done.seconds * workers(step, self._scale))
         for env in {_env(step), ""}:
-            self._known.setdefault((step.stage, env), []).append((measure, done.seconds * workers(step, self._scale)))
+            self._known.setdefault((step.stage, env), []).append((measure, took))
 
     def _rebuilt(self, key: str) -> Step | None:
         """A finished step again, as far as the store has what it stood on."""
@@ -140,8 +142,8 @@ def matmul_rate() -> float:
 
 
 def workers(step: Step, scale: Scale) -> int:
-    """Workers that share one step."""
-    return scale.train.workers if step.stage == "train" else 1
+    """Workers that share one step, at most."""
+    return scale.train.workers[1] if step.stage == "train" else 1
 
 
 def gpus(stage: str, scale: Scale) -> float:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from worldgrid import panels, replay, wording
+from worldgrid import imagined, panels, replay, wording
 from worldgrid.answers import answer, compare_axes, make_choices
 from worldgrid.envs import ENVS
 from worldgrid.reproduce import fingerprint, grid_command, trial_command
@@ -58,8 +59,9 @@ def page(store: Store, grid: Grid, rows: Sequence[Row], other: Grid | None = Non
             if (panel := panels.axis_bars(grid, axis))
         ],
         figures={title: [Markup(panel) for panel in found] for title, found in _figures(store, grid, rows).items()},  # noqa: S704
-        films=[(trial, what, episode, _film(path)) for trial, what, episode, path in showcase(store, grid)],
-        duels=[(one, *map(_film, duel(store, grid, one))) for one in disagreements(grid, comparisons)],
+        films=[(trial, what, episode, Film.of(path)) for trial, what, episode, path in showcase(store, grid)],
+        rollouts=[(caption, _coded(path)) for caption, path in imagined.rollouts(store, grid.name, grid.showcase)],
+        duels=[(one, *map(Film.of, duel(store, grid, one))) for one in disagreements(grid, comparisons)],
         versus=(other, *compare_grids(grid, other)) if other else None,
         changes={trial.key: _changes(grid, trial) for trial in grid.trials},
         unfinished=[trial for trial in grid.trials if not trial.finished],
@@ -68,6 +70,7 @@ def page(store: Store, grid: Grid, rows: Sequence[Row], other: Grid | None = Non
         commands={trial.key: trial_command(grid, trial) for trial in grid.trials},
         hosts=fingerprint(store, grid.trials),
         short=lambda axis: axis.rpartition(".")[2],
+        compute=panels.compute(rows),
         percent=wording.percent,
         points=wording.points,
         span=wording.span,
@@ -144,8 +147,21 @@ def _render(store: Store, trial: Trial, episode: int, path: Path) -> Path:
     return path
 
 
-def _film(path: Path) -> str:
+def _coded(path: Path) -> str:
     return base64.b64encode(path.read_bytes()).decode()
+
+
+class Film(NamedTuple):
+    """A video for the page, and the picture that stands for it until it plays; both in base 64."""
+
+    video: str
+    still: str
+
+    @classmethod
+    def of(cls, path: Path) -> Film:
+        """An MP4 of the store."""
+        data = path.read_bytes()
+        return cls(*(base64.b64encode(one).decode() for one in (data, replay.still(data))))
 
 
 def _changes(grid: Grid, trial: Trial) -> dict[str, tuple[str, str]]:

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from worldgrid.spec import JSON, ConfigError, suggest
 from worldgrid.store import Done, Store, write_whole
 
-State = Literal["waiting", "training", "planning", "finished", "failed"]
+State = Literal["waiting", "training", "planning", "finished", "failed", "stopped"]
+STOPPED = "stopped after epoch "
+"""How the error of a trial begins that a search gave up; with any other it failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,7 @@ class Trial:
         if self.finished:
             return "finished"
         if self.error is not None:
-            return "failed"
+            return "stopped" if self.error.startswith(STOPPED) else "failed"
         if self.trained or any(len(evaluation.episodes) for evaluation in self.evaluations):
             return "planning"
         return "training" if self.started else "waiting"
@@ -285,9 +287,9 @@ def report_folder(store: Store, name: str) -> Path:
 
 
 def video_paths(store: Store, name: str, trial: Trial) -> list[Path]:
-    """The videos that the report made of a trial's episodes, successes before failures."""
-    found = (report_folder(store, name) / "videos").glob(f"*-{trial.final.key}.mp4")
-    return sorted(found, reverse=True)
+    """What the report shows of a trial: videos of its episodes, successes before failures, and imagined frames."""
+    folder, end = report_folder(store, name) / "videos", trial.final.key
+    return sorted([*folder.glob(f"*-{end}.mp4"), *folder.glob(f"*-{end}.png")], reverse=True)
 
 
 def curve_path(store: Store, key: str) -> Path:

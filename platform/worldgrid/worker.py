@@ -15,7 +15,7 @@ import tempfile
 import threading
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,11 @@ class Models:
             return self._held[name]
 
 
+def egl_environment(gpus: Sequence[int | str]) -> dict[str, str]:
+    """Lets simulators draw on the GPU on which the planner computes, where it is known by its number."""
+    return {"MUJOCO_EGL_DEVICE_ID": str(gpus[0])} if gpus and str(gpus[0]).isdecimal() else {}
+
+
 class Worker:
     """Plays chunks and commits their files."""
 
@@ -93,10 +98,11 @@ class Worker:
         self._store = store
         self._models = Models()
         self._turn = Turn()
-        self._device = "cuda" if ray.get_gpu_ids() else "cpu"
+        gpus = ray.get_gpu_ids()
+        self._device = "cuda" if gpus else "cpu"
         signal.signal(signal.SIGTERM, lambda *_: self.leave())
-        if gpus := ray.get_gpu_ids():
-            os.environ.setdefault("MUJOCO_EGL_DEVICE_ID", str(gpus[0]))  # simulators draw where the planner computes
+        for name, value in egl_environment(gpus).items():
+            os.environ.setdefault(name, value)
 
     def arrive(self) -> JSON:
         """Get ready to play, and say where: node, process number, the file that takes what it prints (on Linux)."""

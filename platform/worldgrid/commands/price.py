@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from worldgrid.price import Price
+    from worldgrid.reference import Published
 
 
-def print_price(found: Price, gpu_hour: float, console: Console | None = None) -> None:
-    """Print what each stage takes, the sum, the longest chain, and what sharing saves."""
+def print_price(
+    found: Price, gpu_hour: float, console: Console | None = None, published: Sequence[Published] = ()
+) -> None:
+    """Print what each stage takes, the sum, the longest chain, what sharing saves, and what it cost others."""
     import rich.console
     from rich.filesize import decimal
     from rich.table import Table
@@ -38,5 +42,10 @@ def print_price(found: Price, gpu_hour: float, console: Console | None = None) -
         lines.append(f"{apart}; sharing and the store save {saved:.1%}")
     if found.unknown:
         lines.append(f"nothing tells how long {', '.join(found.unknown)} takes here: no such step is in the store")
+    lines += [
+        f"elsewhere: {row.value:,.0f} {row.unit} for {row.model} ({row.source})"
+        for row in published
+        if row.quantity == "gpu_hours"
+    ]
     for line in lines:
         console.print(line, soft_wrap=True)

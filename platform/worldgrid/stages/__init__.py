@@ -57,10 +57,11 @@ STAGES: dict[str, str] = {
     "pretrain": "worldgrid.stages.pretrain:run",
     "encode": "worldgrid.stages.encode:run",
     "tasks": "worldgrid.stages.tasks:run",
+    "decode": "worldgrid.stages.decode:run",
 }
 """Stages that run as one task. `train` is run by the trainers' worker groups, `evaluate` chunk by chunk by the pool."""
 
-COMPUTING = frozenset({"pretrain", "tasks"})
+COMPUTING = frozenset({"pretrain", "tasks", "decode"})
 """Stages whose own task does the work and reserves the CPU; the others start tasks or workers of their own."""
 
 
