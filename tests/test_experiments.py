@@ -16,11 +16,6 @@ ONCE = "evaluate.epochs=1"
 SMALL = [path for path in FILES if "small" in path.parts or path.parent == EXPERIMENTS]
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
 def stages(series: Series) -> Counter[str]:
     """Distinct steps by stage."""
     return Counter(step.stage for step in series.whole.steps())

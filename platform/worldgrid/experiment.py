@@ -214,7 +214,7 @@ class Experiment:
     def _encoder(self) -> tuple[JSON, str | None]:
         """The encoder's settings and, for frozen weights from outside, what they contain; and where those are."""
         try:
-            frozen = self.encoder.frozen()
+            frozen = self.encoder.frozen(download=not self.without_weights)
         except ConfigError:
             if not self.without_weights:
                 raise

@@ -79,10 +79,8 @@ def _held(model: str) -> bool:
     from worldgrid.encoders import ENCODERS
 
     try:
-        return (
-            ENCODERS.parse({"kind": "vjepa" if model.startswith("vjepa") else "timm", "model": model}).frozen()
-            is not None
-        )
+        spec = ENCODERS.parse({"kind": "vjepa" if model.startswith("vjepa") else "timm", "model": model})
+        return spec.frozen(download=False) is not None
     except ConfigError:
         return False
 

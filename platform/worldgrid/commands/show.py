@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +26,6 @@ def show(
     ] = None,
 ) -> None:
     """Trials, distinct steps, and which of them are in the store already. Starts nothing, fetches no weights."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from worldgrid.commands.price import print_price
     from worldgrid.console import show_grid, show_series
     from worldgrid.price import price as priced

@@ -53,11 +53,12 @@ class EncoderSpec(Spec):
     def check(self, env: EnvSpec) -> None:
         """Raises ConfigError where it cannot read the env's frames."""
 
-    def frozen(self, path: Path | None = None) -> Frozen | None:
+    def frozen(self, path: Path | None = None, *, download: bool = True) -> Frozen | None:
         """Weights from outside, at `path` or where the settings say; None without such.
 
         Their content, not their place, enters the key of every step that uses them: `recipe` leaves the place out.
-        Fetches them if need be and raises ConfigError when they cannot be had. Builds nothing.
+        Fetches them if need be, unless told not to `download`, and raises ConfigError when they cannot be had. Builds
+        nothing.
         """
         return None
 

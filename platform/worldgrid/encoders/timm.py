@@ -78,12 +78,12 @@ class Timm(EncoderSpec):
         if patch:
             check_size(env, int(patch[1]))
 
-    def frozen(self, path: Path | None = None) -> Frozen:
+    def frozen(self, path: Path | None = None, *, download: bool = True) -> Frozen:
         """The file of weights."""
         if path is not None:
             return frozen(path)
         if self.checkpoint is None:
-            return frozen(fetch(_repository(self.model), TENSORS) / TENSORS)
+            return frozen(fetch(_repository(self.model), TENSORS, download=download) / TENSORS)
         path = local(self.checkpoint, f"a .safetensors file or a folder with {TENSORS}", TENSORS)
         return frozen(path / TENSORS if path.is_dir() else path)
 

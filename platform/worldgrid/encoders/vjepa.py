@@ -68,7 +68,7 @@ class VJEPA(EncoderSpec):
         """Frames must be whole patches."""
         check_size(env, PATCH)
 
-    def frozen(self, path: Path | None = None) -> Frozen:
+    def frozen(self, path: Path | None = None, *, download: bool = True) -> Frozen:
         """The file; or the folder, whose content is that of the network's settings and weights."""
         if self.model == FIRST:
             fits = "the authors' vitl16.pth.tar (facebookresearch/jepa)"
@@ -76,7 +76,7 @@ class VJEPA(EncoderSpec):
                 raise ConfigError(f"encoder.checkpoint: missing, and {FIRST} is in no public cache; {fits} fits")
             return frozen(path or local(str(self.checkpoint), fits))
         if path is None and self.checkpoint is None:
-            path = fetch(self.model, CONFIG, TENSORS)
+            path = fetch(self.model, CONFIG, TENSORS, download=download)
         fits = f"a .safetensors file or a folder with {CONFIG} and {TENSORS}"
         return frozen(path or local(str(self.checkpoint), fits, CONFIG, TENSORS), CONFIG, TENSORS)
 

@@ -47,8 +47,8 @@ def local(checkpoint: str, fits: str, *names: str) -> Path:
     return path
 
 
-def fetch(repo: str, *names: str) -> Path:
-    """The folder with these files of a Hugging Face repository: this machine's cache, else from the network.
+def fetch(repo: str, *names: str, download: bool = True) -> Path:
+    """The folder with these files of a Hugging Face repository: this machine's cache, else `download`.
 
     Raises ConfigError that says what to put where when neither has them, soon also where there is no network.
     """
@@ -62,6 +62,8 @@ def fetch(repo: str, *names: str) -> Path:
     files = " and ".join(names)
     put = f"put its {files} into a folder and name the folder in encoder.checkpoint"
     token = "set HF_TOKEN to a token of an account that accepted its licence"  # noqa: S105  (advice)
+    if not download:
+        raise ConfigError(f"{here}; {put}")
     if hub.is_offline_mode():
         raise ConfigError(f"{here} and HF_HUB_OFFLINE is set; unset it, or {put}")
     try:
