@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,8 @@ class Door:
         self.strip = ""
         """A header that does not go on."""
         self.requests: list[str] = []
+        self.met: Counter[str] = Counter()
+        """How often each of these was done to a request."""
         self.open()
 
     @property
@@ -95,6 +98,7 @@ class Door:
         """Whether one of the next requests is to be treated so; then one less."""
         left = getattr(self, what)
         setattr(self, what, max(left - 1, 0))
+        self.met[what] += left > 0
         return bool(left > 0)
 
     def shut(self) -> None:

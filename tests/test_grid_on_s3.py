@@ -90,6 +90,8 @@ def disturb(door: Door, over: threading.Event) -> None:
                 door.open()
             case what:
                 setattr(door, what, 3)
+                over.wait(1.0)
+                setattr(door, what, 0)  # else who asks seldom would meet nothing else
 
 
 def results(store: Store, file: Path) -> dict[str, bytes]:
@@ -120,6 +122,7 @@ def test_a_grid_on_s3_ends_as_one_on_disk_whatever_its_server_does(
             server.join()
         monkeypatch.setenv(CACHE, str(tmp_path / "reader"))
         found = results(Store(f"s3://{NAME}/study"), file)
+    assert all(door.met[what] for what in ("failing", "dropping", "hanging")), door.met
     assert {path.name for path in tmp_path.glob("node-*")} >= {"node-1", "node-2"}
     expected = results(Store(tmp_path / "disk"), file)
     assert sorted(found) == sorted(expected)
