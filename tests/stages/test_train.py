@@ -52,6 +52,7 @@ def losses(store: Store, step: Step) -> list[float]:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 def test_one_two_and_four_workers_learn_the_same_to_rounding(cluster: None, tmp_path: Path) -> None:
     step = training(log=1, batch=18)  # four workers take 5, 5, 4 and 4 clips
     stores = {workers: Store(tmp_path / str(workers)) for workers in (1, 2, 4)}
