@@ -54,13 +54,18 @@ def names_of_models(client: Any, run: Any) -> dict[str, str]:
 
 
 def models_of(uri: str) -> dict[str, Any]:
-    """Every model by its name: status, params, tags, and the metrics of all runs that planned with it."""
+    """Every model by its name: status, params, our tags, and the metrics of all runs that planned with it."""
     client, run = next(runs_of(uri))
-    found = client.search_logged_models([run.info.experiment_id])
-    return {
-        one.name: (str(one.status), one.params, one.tags, sorted((m.key, m.step, m.value) for m in one.metrics or []))
-        for one in found
-    }
+    found = {}
+    for one in client.search_logged_models([run.info.experiment_id]):
+        tags = {name: value for name, value in one.tags.items() if name != "mlflow.modelVersions"}  # a server's own
+        found[one.name] = (
+            str(one.status),
+            one.params,
+            tags,
+            sorted((m.key, m.step, m.value) for m in one.metrics or []),
+        )
+    return found
 
 
 def registered(uri: str) -> dict[str, str]:
