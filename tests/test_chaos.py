@@ -32,10 +32,10 @@ SHARES = {
     "ray::RayTrainWorker": 0.075,
     **dict.fromkeys(("ray::TrainController", "ray::train", "ray::collect", "ray::encode", "ray::tasks"), 0.05),
 }
-"""How processes of a grid begin their titles, and the most of all kills that each kind gets: actors, trials, worker
-groups, and steps by their keys. A driver's whole cluster goes with it."""
+"""How processes of a grid begin their titles, and the most kills that each kind gets, in parts of `KILLS`: actors,
+trials, worker groups, and steps by their keys. A driver's whole cluster goes with it."""
 WANTED = {"driver", "ray::Memo", "ray::Pool", "ray::Tracker", "ray::Worker", "ray::RayTrainWorker"}
-"""Kinds without which the test tells nothing."""
+"""Kinds that must have been killed before the test ends: without them it tells nothing."""
 
 GRID = """
 # Does a grid survive?
@@ -113,7 +113,7 @@ def disturb(driver: subprocess.Popen[bytes], rng: random.Random, hit: Counter[st
         time.sleep(rng.uniform(0.2, 2.0))
         cluster = children(driver)
         prey = titled(cluster)
-        if not prey or hit.total() >= KILLS:
+        if not prey:
             continue
         prey["driver"] = []
         shares = {kind: hit[kind] / (SHARES[kind] * KILLS) for kind in prey}
@@ -180,13 +180,12 @@ def test_a_grid_under_random_kills_ends_with_the_store_of_an_undisturbed_one(
 ) -> None:
     rng, hit, rounds = random.Random(SEED), Counter[str](), 0
     deadline = time.monotonic() + LIMIT_SECONDS
-    while hit.total() < KILLS:
+    while hit.total() < KILLS or not hit.keys() >= WANTED:
         store = file.parent / f"disturbed-{rounds}"
         survive(file, store, rng, hit, deadline)
         check(store, undisturbed)
         rounds += 1
     print(f"{hit.total()} kills in {rounds} rounds: {dict(hit)}")  # noqa: T201
-    assert hit.keys() >= WANTED
 
 
 def test_two_drivers_on_one_grid_share_its_steps_and_both_end_well(file: Path, undisturbed: dict[str, bytes]) -> None:
