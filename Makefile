@@ -47,8 +47,7 @@ bench: .venv/ready  ## how fast the pieces are on this machine: a table, and bui
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.bench
 
 chaos: .venv/ready  ## the tests that kill processes and nodes for long; CHAOS_KILLS and CHAOS_SEED vary them
-	CHAOS_KILLS=$${CHAOS_KILLS:-200} $(PYTEST) -s tests/test_chaos.py
-	$(PYTEST) -m soak -s
+	CHAOS_KILLS=$${CHAOS_KILLS:-200} $(PYTEST) -m soak -s
 
 robosuite: .robosuite/ready  ## what env robosuite runs in: a Python of its own in .robosuite (1.1 GB)
 
